@@ -1,0 +1,8 @@
+//! What the use cases need from the world. Each trait is a port; the adapters live in crates of their own.
+
+pub mod clock;
+pub mod driver;
+pub mod log;
+pub mod notifier;
+pub mod probe;
+pub mod registry;

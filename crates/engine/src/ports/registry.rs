@@ -1,0 +1,158 @@
+//! Registries.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use sealift_domain::{
+    digest::Digest,
+    image::Image,
+    reference::{Pinned, Repository, Tag},
+};
+
+/// A manifest exactly as the registry holds it.
+#[derive(Clone, Debug)]
+pub struct RawManifest {
+    /// The bytes that the digest covers. Never re-encoded.
+    pub bytes: Bytes,
+    /// `Content-Type` of the answer, checked against `mediaType` in the bytes.
+    pub media_type: String,
+    /// The digest of `bytes`, computed here.
+    pub digest: Digest,
+}
+
+/// What a copy moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes of blobs that went through this machine.
+    pub bytes: u64,
+    /// Blobs streamed from source to destination.
+    pub blobs_copied: u64,
+    /// Blobs mounted within the destination registry.
+    pub blobs_mounted: u64,
+    /// Blobs that were already there.
+    pub blobs_skipped: u64,
+    /// Manifests put.
+    pub manifests: u64,
+    /// HTTP requests sent, token requests included.
+    pub requests: u64,
+}
+
+/// What a copy would cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyPlan {
+    /// Bytes to move, mounts taken as free.
+    pub bytes: u64,
+    /// Blobs to stream.
+    pub blobs_missing: u64,
+    /// Blobs that a mount should provide.
+    pub blobs_mountable: u64,
+    /// Blobs already there.
+    pub blobs_present: u64,
+    /// Manifests to put.
+    pub manifests: u64,
+}
+
+/// Steps of a running copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyEvent {
+    /// The graph is known: this many blobs of this many bytes.
+    Found {
+        /// Number of distinct blobs.
+        blobs: u64,
+        /// Their sizes added up, in bytes.
+        bytes: u64,
+    },
+    /// This many more bytes were streamed.
+    Moved(u64),
+    /// One blob is complete, by streaming.
+    BlobCopied(u64),
+    /// One blob of this size was mounted.
+    BlobMounted(u64),
+    /// One blob of this size was there already.
+    BlobSkipped(u64),
+}
+
+/// Watches a copy. Called from any task, so it must be quick.
+pub trait CopyObserver: Send + Sync {
+    /// Something happened.
+    fn on(&self, event: CopyEvent);
+}
+
+/// Ignores everything.
+impl CopyObserver for () {
+    fn on(&self, _: CopyEvent) {}
+}
+
+/// How a tag may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagMode {
+    /// The tag may name something else now.
+    Moving,
+    /// The tag must not exist, or must name this digest already.
+    Immutable,
+}
+
+/// The kinds of failure that callers tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistryErrorKind {
+    /// The repository, manifest or blob does not exist.
+    NotFound,
+    /// No credentials, or not accepted (401).
+    Unauthenticated,
+    /// Credentials accepted, right refused (403).
+    Denied,
+    /// The registry could not be reached, answered 429 or 5xx, or broke off, and went on doing so after every retry.
+    Transient,
+    /// Bytes do not have the digest or size they must have.
+    Corrupt,
+    /// A manifest or index is malformed or over a limit.
+    Malformed,
+    /// The tag is immutable and names another digest.
+    TagTaken,
+    /// The registry does not offer this operation.
+    Unsupported,
+}
+
+/// Why a registry operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct RegistryError {
+    /// What callers decide on.
+    pub kind: RegistryErrorKind,
+    /// What happened, with method, repository, digest and the registry's own words; never a credential.
+    pub message: String,
+}
+
+/// Registries, all of them: the registry host is part of each repository.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// The digest that `tag` names now; `None` if the tag does not exist.
+    async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, RegistryError>;
+
+    /// The manifest at a digest; the bytes have that digest.
+    async fn manifest(&self, image: &Pinned) -> Result<RawManifest, RegistryError>;
+
+    /// A blob as a stream of at most `size` bytes. The stream ends with an error, never with its last chunk, if the bytes
+    /// do not have the digest and size.
+    async fn blob(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        size: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError>;
+
+    /// Reads an image by digest: manifests, configuration, and whether every blob is there.
+    async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError>;
+
+    /// What [`Registry::copy`] would move.
+    async fn plan_copy(&self, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError>;
+
+    /// Brings the whole graph of `from` to `to` by digest, bytes unchanged. Writes no tag.
+    async fn copy(&self, from: &Pinned, to: &Repository, observer: &dyn CopyObserver) -> Result<Copied, RegistryError>;
+
+    /// Makes `tag` name `image`, which must be there, and reads it back.
+    async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError>;
+
+    /// Removes a tag and leaves what it named. Many registries do not offer this: [`RegistryErrorKind::Unsupported`].
+    async fn untag(&self, repository: &Repository, tag: &Tag) -> Result<(), RegistryError>;
+}
