@@ -31,7 +31,7 @@ pub enum Event {
     /// A release was verified outside a promotion, or found wanting.
     VerificationRecorded(VerificationRecorded),
     /// Something happened to a promotion.
-    Promotion(PromotionChanged),
+    Promotion(Box<PromotionChanged>),
     /// Somebody took an environment for a while.
     LeaseTaken(LeaseTaken),
     /// The environment is free again.

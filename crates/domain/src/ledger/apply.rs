@@ -95,7 +95,7 @@ impl Ledger {
             }
             Event::DeploymentRecorded(recorded) => self.deployment_recorded(recorded, at),
             Event::VerificationRecorded(recorded) => self.verification_recorded(recorded, at),
-            Event::Promotion(changed) => self.promotion_changed(changed, at)?,
+            Event::Promotion(changed) => self.promotion_changed(*changed, at)?,
             Event::LeaseTaken(taken) => self.lease_taken(taken, at)?,
             Event::LeaseReleased(released) => self.lease_released(&released)?,
             Event::HoldPlaced(placed) => self.hold(placed.hold),
