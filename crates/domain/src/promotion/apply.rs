@@ -50,7 +50,9 @@ impl Promotion {
             evidence: None,
             policy: request.policy,
             approvals: Vec::new(),
+            lapses_at: None,
             consent: None,
+            immutable_tags: std::collections::BTreeMap::new(),
             undo: None,
             definition: None,
             verification: None,
@@ -111,7 +113,12 @@ impl Promotion {
                 self.consent = if consent.is_empty() { None } else { Some((at, consent)) };
                 Stage::Forward { step: Step::Copy, cancel: None }
             }
-            Next::Wait(wait) => Stage::Waiting(wait),
+            Next::Wait(wait) => {
+                if let Wait::Approval { until, .. } = &wait {
+                    self.lapses_at.get_or_insert(*until);
+                }
+                Stage::Waiting(wait)
+            }
             Next::Refuse(failure) => Stage::Ended(Ended::Failed { failure, leftover: None }),
         };
         self.judged = judgement.gates;
@@ -199,6 +206,7 @@ impl Promotion {
     fn forward(&mut self, done: Done, cancel: Option<Cause>) -> Result<Stage, IllegalEvent> {
         let step = done.step();
         match done {
+            Done::TagImmutable { tags } => self.immutable_tags = tags,
             Done::RecordUndo(undo) => self.undo = Some(undo),
             Done::Prepare { definition } => self.definition = Some(definition),
             Done::Switch { running } if !is_running(&running, &self.release) => {

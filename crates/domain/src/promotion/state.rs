@@ -1,6 +1,6 @@
 //! The state of a promotion.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,9 @@ use crate::{
     digest::Digest,
     failure::Failure,
     gate::Judged,
-    name::{EnvironmentName, PersonId},
+    name::{ComponentName, EnvironmentName, PersonId},
     notice::NoticeKind,
+    reference::Tag,
     release::Release,
     undo::Undo,
 };
@@ -215,8 +216,14 @@ pub struct Promotion {
     pub policy: Digest,
     /// Decisions given so far.
     pub approvals: Vec<Approval>,
+    /// When the request lapses without consent; set when consent is first wanted, and kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lapses_at: Option<Timestamp>,
     /// When consent was complete, if any was needed, and who gave it.
     pub consent: Option<(Timestamp, Vec<PersonId>)>,
+    /// The immutable names that the images were given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub immutable_tags: BTreeMap<ComponentName, Vec<Tag>>,
     /// What to go back to; recorded before anything live is touched, never lost.
     pub undo: Option<Undo>,
     /// The digest of the definition that the candidate was started from.
