@@ -167,3 +167,30 @@ async fn a_watch_that_cannot_be_kept_is_refused() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_under_way_are_bounded_and_those_beyond_count_as_failed() {
+    // Connections wait in the listener's queue, so nothing is ever answered and nothing times out this early.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let begun = Instant::now();
+    let watch = watch(&format!("http://{}", listener.local_addr().unwrap()), 1000).await;
+    until(&*watch, |a| a.failed > 0).await;
+    let counts = watch.so_far();
+    assert!(begun.elapsed() < Duration::from_secs(5), "a request timed out before the bound was reached");
+    assert!(counts.requests - counts.failed <= 500 && counts.requests > 500, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_watch_sends_nothing_more() {
+    let server = Server::start(|_| Reply::status(200)).await;
+    let abandoned = watch(&server.url, 100).await;
+    until(&*abandoned, |a| a.requests >= 5).await;
+    drop(abandoned);
+    // The time in which another watch sends twenty requests is enough for one of the first to show.
+    let other = Server::start(|_| Reply::status(200)).await;
+    let watch = watch(&other.url, 100).await;
+    until(&*watch, |a| a.requests >= 5).await;
+    let before = server.requests().len();
+    until(&*watch, |a| a.requests >= 25).await;
+    assert_eq!(server.requests().len(), before);
+}

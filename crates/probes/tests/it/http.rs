@@ -132,3 +132,15 @@ async fn an_endpoint_that_never_answers_is_told() {
     let result = run(json!({"http": server.url, "within": "300ms"}), Arc::new(RealClock), &NoLogs).await;
     assert!(result.found.starts_with("no answer in time for "), "{}", result.found);
 }
+
+#[tokio::test]
+async fn tls_towards_a_server_without_it_fails() {
+    let server = Server::start(|_| Reply::status(200)).await;
+    let url = server.url.replace("http:", "https:");
+    let result = run(json!({"http": url, "within": "1s"}), manual(), &NoLogs).await;
+    assert!(!result.passed);
+    // The second is told on a machine without root certificates.
+    let told = ["cannot connect: ", "the HTTP client cannot be set up: "];
+    assert!(told.iter().any(|start| result.found.starts_with(start)), "{}", result.found);
+    assert!(server.requests().is_empty());
+}
