@@ -90,11 +90,10 @@ impl Worker<'_> {
         context: &Context<'_>,
         recorded: Option<Digest>,
     ) -> Result<Vec<u8>, StepError> {
-        if let Some(digest) = recorded {
-            if let Some(bytes) = self.book.object(digest).await? {
+        if let Some(digest) = recorded
+            && let Some(bytes) = self.book.object(digest).await? {
                 return Ok(bytes);
             }
-        }
         Ok(self.world.driver(&context.promotion.to)?.definition()?)
     }
 
