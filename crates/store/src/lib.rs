@@ -6,7 +6,7 @@
 pub mod checkpoint;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-// pub mod export;
+pub mod export;
 pub mod key;
 pub mod key_file;
 pub mod merkle;

@@ -1,5 +1,12 @@
 //! SQLite passes the suite that every store must pass.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test, as tests do"
+)]
+
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;

@@ -209,10 +209,10 @@ mod tests {
         for size in 0..=leaves.len() {
             let tree = &leaves[..size];
             let head = root(tree);
-            for index in 0..size {
+            for (index, leaf) in tree.iter().enumerate() {
                 let proof = inclusion_proof(index, tree).unwrap();
                 for at in 0..=size {
-                    let holds = verify_inclusion(at as u64, size as u64, &leaves[index], &proof, &head);
+                    let holds = verify_inclusion(at as u64, size as u64, leaf, &proof, &head);
                     assert_eq!(holds, at == index, "leaf {index} of {size} at {at}");
                 }
             }
