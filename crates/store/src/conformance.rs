@@ -206,6 +206,13 @@ async fn writers_at_the_same_time_lose_nothing(fixture: Arc<dyn Fixture>, writer
             Ok::<_, LogError>(())
         });
     }
+    // Meanwhile, whoever opens the log sees a whole one.
+    for _ in 0..50 {
+        let reader = fixture.reader().await?;
+        let size = reader.head().await?.size;
+        assert_eq!((size % 2, reader.leaves(0, size).await?.len() as u64), (0, size));
+        tokio::task::yield_now().await;
+    }
     for outcome in tasks.join_all().await {
         outcome?;
     }

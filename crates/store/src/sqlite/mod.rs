@@ -70,8 +70,9 @@ impl SqliteLog {
     pub fn open(path: &Path, keys: Keyring) -> Result<Self, LogError> {
         let place = Place::of(path);
         let connection = schema::open(&place, path, keys.signing().is_some())?;
-        Commit::newest(&place, &connection, &keys)?;
-        Ok(Self { connection: Mutex::new(connection), keys, place })
+        let log = Self { connection: Mutex::new(connection), keys, place };
+        log.newest()?;
+        Ok(log)
     }
 
     /// Erases an object, at the end of its retention; whether there was one. The leaves that name it stay, and audits
@@ -117,7 +118,8 @@ impl SqliteLog {
         work(&mut self.connection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads at one point in time, whatever others append meanwhile.
+    /// Reads at one point in time, whatever others append meanwhile. Two statements outside a transaction could see a
+    /// commit between them and take it for damage.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, LogError>) -> Result<T, LogError> {
         self.with(|connection| work(&*connection.transaction().map_err(|e| self.place.failed(e))?))
     }

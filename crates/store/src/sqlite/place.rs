@@ -23,6 +23,10 @@ impl Place {
     /// no sense were never written by us; everything else is the world's fault.
     pub(super) fn failed(&self, error: Error) -> LogError {
         match error {
+            // A file that ends where a page should be was cut off.
+            Error::SqliteFailure(cause, _) if cause.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ => {
+                tampered("the file is cut off", None)
+            }
             Error::SqliteFailure(cause, message) => match cause.code {
                 ErrorCode::DatabaseCorrupt | ErrorCode::TypeMismatch | ErrorCode::Unknown => {
                     tampered(&message.unwrap_or_else(|| cause.to_string()), None)
