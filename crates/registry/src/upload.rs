@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
 use reqwest::{
     Body, Method, Url,
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
@@ -137,7 +138,7 @@ impl Http {
         call.expect = &[201, 204];
         call.url = location;
         let progress = Arc::new(Progress::default());
-        let body = observed(source, Arc::clone(&progress));
+        let body = observed(source, target.size, Arc::clone(&progress));
         let sent = self.watch(&call, body, &progress, observer).await;
         // A source that failed is the cause; that the upload broke is only its consequence.
         if let Some(failure) = progress.failure() {
@@ -176,15 +177,16 @@ fn stalled(call: &Call, patience: Duration) -> Failure {
 }
 
 /// Turns verified chunks into a request body. When the source fails, the body breaks off and the reason is kept aside.
-fn observed(
-    source: futures_util::stream::BoxStream<'static, Result<bytes::Bytes, Failure>>,
-    progress: Arc<Progress>,
-) -> Body {
-    let end = Arc::clone(&progress);
-    let chunks = source.map(move |item| {
+fn observed(source: BoxStream<'static, Result<Bytes, Failure>>, size: u64, progress: Arc<Progress>) -> Body {
+    let mut left = size;
+    progress.ended.store(left == 0, Ordering::Release);
+    Body::wrap_stream(source.map(move |item| {
         let passed = match item {
             Ok(chunk) => {
                 progress.waiting.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                left = left.saturating_sub(chunk.len() as u64);
+                // With a known length, nobody asks for what comes after the last chunk.
+                progress.ended.store(left == 0, Ordering::Release);
                 Ok(chunk)
             }
             Err(failure) => {
@@ -195,11 +197,5 @@ fn observed(
         };
         progress.changed.notify_one();
         passed
-    });
-    let finish = futures_util::stream::poll_fn(move |_| {
-        end.ended.store(true, Ordering::Release);
-        end.changed.notify_one();
-        std::task::Poll::Ready(None)
-    });
-    Body::wrap_stream(chunks.chain(finish))
+    }))
 }

@@ -18,7 +18,7 @@ use super::script::Gate;
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Box<HeaderMap>,
     pub(super) body: Bytes,
 }
 
@@ -52,7 +52,7 @@ impl Answer {
         let length = self.body.len();
         let body = if head { Bytes::new() } else { self.body };
         let mut response =
-            respond(self.status, self.headers, Full::new(body).map_err(|never| match never {}).boxed_unsync());
+            respond(self.status, *self.headers, Full::new(body).map_err(|never| match never {}).boxed_unsync());
         if head && length > 0 {
             response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
         }
@@ -75,7 +75,7 @@ impl Answer {
             }
         });
         let body = StreamBody::new(futures_util::StreamExt::chain(start, end)).boxed_unsync();
-        let mut response = respond(self.status, self.headers, body);
+        let mut response = respond(self.status, *self.headers, body);
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
         response
     }
@@ -85,7 +85,7 @@ impl Answer {
         self.headers.remove(CONTENT_LENGTH);
         let blanks = Bytes::from(vec![b' '; 64 << 10]);
         let body = StreamBody::new(stream::repeat_with(move || Ok(Frame::data(blanks.clone())))).boxed_unsync();
-        respond(self.status, self.headers, body)
+        respond(self.status, *self.headers, body)
     }
 }
 
