@@ -1,1 +1,5 @@
-//! (skeleton)
+//! Adapters that make a release live.
+//!
+//! Each module holds one implementation of [`sealift_engine::ports::driver::Driver`].
+
+pub mod process;
