@@ -23,5 +23,7 @@ pub mod record;
 pub mod reference;
 pub mod release;
 pub mod tag;
+#[cfg(test)]
+mod testing;
 mod text;
 pub mod undo;

@@ -12,7 +12,16 @@ pub(super) fn judge(facts: &Facts) -> Finding {
         // Going back to a known-good release is how a held environment is mended.
         HoldScope::Environment(name) => facts.kind == Kind::Promote && *name == facts.path.to,
     });
+    // Holds on something else were gathered for another question; the right ones may be missing.
+    let foreign = facts.holds.iter().find(|hold| match &hold.scope {
+        HoldScope::Digest(digest) => !facts.release.contains(*digest),
+        HoldScope::Environment(name) => *name != facts.path.to,
+    });
     match blocking {
+        None if foreign.is_some() => Finding::error(
+            format!("the holds that were gathered are not those of {} in {}", facts.release, facts.path.to),
+            "run the command again",
+        ),
         None => Finding::pass("nothing is on hold"),
         Some(hold) => Finding::fail(
             format!("{} is on hold: {}", hold.scope, hold.reason),

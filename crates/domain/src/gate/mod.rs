@@ -1,7 +1,8 @@
 //! Gates: named requirements that a release must meet to enter an environment.
 //!
-//! A gate is one file with a `judge` function, a folder of fixtures (`fixtures/<gate>/{pass,fail,error}.json`), one
-//! section in `docs/gates.md`, and one line in the registration below. A test fails when any of these is missing.
+//! A gate is one file with a `judge` function, a folder of fixtures (`fixtures/<gate>/{pass,fail,error}.json`, and
+//! `pass-2.json` …), one section in `docs/gates.md`, and one line in the registration below. A test fails when any of
+//! these is missing.
 //! Gates are pure: they judge [`Facts`] that were gathered before, and they fail closed.
 
 mod facts;

@@ -11,6 +11,12 @@ pub(super) fn judge(facts: &Facts) -> Finding {
     if facts.kind == Kind::Rollback {
         return Finding::pass(format!("a rollback within {to}"));
     }
+    if facts.path.declared.as_ref() == Some(to) {
+        return Finding::error(
+            format!("{to} is said to come from itself, so its order cannot be judged"),
+            "correct `from` in the configuration: it names the environment before",
+        );
+    }
     match (&facts.path.asked, &facts.path.declared) {
         (None, None) => Finding::pass(format!("{to} is the first environment")),
         (None, Some(declared)) => Finding::pass(format!("{declared} → {to}")),
