@@ -148,3 +148,14 @@ pub fn open_log(path: &Path) -> Result<Arc<dyn Log>, Diagnostic> {
     };
     Ok(Arc::new(SqliteLog::open(path, keys).map_err(|error| failure::of_log(&error))?))
 }
+
+/// Writes a log as static files, and returns how many entries it has.
+pub async fn export(config: &Config, log: &dyn Log, directory: &Path) -> Result<u64, Diagnostic> {
+    let failed = |error| failure::of_log(&error);
+    let public = verifier_path(&config.directory.join(&config.store));
+    let path = config.directory.join(&config.store);
+    let text = std::fs::read_to_string(&public).map_err(|error| failure::file("read", &public, &error))?;
+    let verifier = text.trim().parse().map_err(|error| failure::key(&format!("{}: {error}", public.display())))?;
+    let objects = SqliteLog::open(&path, Keyring::reader(verifier)).map_err(failed)?.object_digests().map_err(failed)?;
+    Ok(sealift_store::export::export(log, &objects, directory).await.map_err(failed)?.size)
+}
