@@ -26,7 +26,7 @@ use crate::{
     retry::{Failure, retrying},
     scope::Scopes,
     secret::Secret,
-    transport::{Call, Http},
+    transport::{Call, Http, is_challenge},
 };
 
 /// How long a token lives if its server does not say (distribution token specification, `expires_in`).
@@ -134,9 +134,9 @@ fn unauthenticated(message: String) -> Failure {
 }
 
 impl Http {
-    /// What an answer says about its host.
-    pub(crate) fn learn(&self, response: &Response) -> Result<Scheme, Failure> {
-        if response.status() != StatusCode::UNAUTHORIZED {
+    /// What the first answer says about the host of a call.
+    pub(crate) fn learn(&self, call: &Call, response: &Response) -> Result<Scheme, Failure> {
+        if !is_challenge(call, response) {
             return Ok(Scheme::Open);
         }
         match best(response) {

@@ -84,6 +84,12 @@ impl Call {
     }
 }
 
+/// Whether the registry itself asks for a login. The host of a redirect has no business with the registry's credentials,
+/// and must not name the realm that they are sent to.
+pub(crate) fn is_challenge(call: &Call, response: &Response) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED && origin(response.url()) == origin(&call.url)
+}
+
 impl Http {
     /// A transport with a count of its own.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -122,8 +128,7 @@ impl Http {
     /// Sends a call once; a challenge is answered.
     pub(crate) async fn once(&self, call: &Call) -> Result<Response, Failure> {
         let (response, sent) = self.first_try(call).await?;
-        let challenged = response.status() == StatusCode::UNAUTHORIZED && origin(response.url()) == origin(&call.url);
-        if !challenged {
+        if !is_challenge(call, &response) {
             return self.judge(&call.subject(), call.expect, response).await;
         }
         let authorization = self.answer_challenge(call, &response, sent.as_ref()).await?;
@@ -139,7 +144,7 @@ impl Http {
         let mut known = host.lock().await;
         if known.is_none() {
             let response = self.follow(call, None).await?;
-            *known = Some(self.learn(&response)?);
+            *known = Some(self.learn(call, &response)?);
             return Ok((response, None));
         }
         drop(known);

@@ -12,7 +12,7 @@ use sealift_registry::{
     secret::Secret,
     server::{
         Access, Config, Server,
-        script::{Action, Fault, Gate},
+        script::{Action, Fault, Gate, Nth},
     },
 };
 
@@ -213,14 +213,22 @@ async fn a_redirect_to_another_host_is_followed_without_the_token() {
 
 #[tokio::test]
 async fn a_redirect_target_that_asks_for_a_login_gets_none() {
-    let (a, other) = (server().await, with_access(Access::Basic(vec![ana()])).await);
-    let image = image(Format::Oci);
-    a.push("app", &image, None);
-    a.script(Fault::new("*/manifests/*", redirect(format!("http://{}/v2/app/manifests/x", other.address()))));
-    let client = client_with(logged_in(&[&a, &other], "ana", "s3cret"));
-    let refused = client.manifest(&repository(&a, "app").at(image.digest)).await.unwrap_err();
-    assert_eq!(refused.kind, RegistryErrorKind::Unauthenticated);
-    assert!(other.log().iter().all(|logged| !logged.authorized));
+    for access in [Access::Basic(vec![ana()]), tokens(false, None)] {
+        let (a, other) = (server().await, with_access(access).await);
+        let image = image(Format::Oci);
+        a.push("app", &image, None);
+        let client = client_with(logged_in(&[&a, &other], "ana", "s3cret"));
+        let pinned = repository(&a, "app").at(image.digest);
+        let elsewhere = redirect(format!("http://{}/v2/app/manifests/x", other.address()));
+        a.script(Fault::new("*/manifests/*", elsewhere).nth(Nth::First(2)));
+        for _ in 0..2 {
+            let refused = client.manifest(&pinned).await.unwrap_err();
+            assert_eq!(refused.kind, RegistryErrorKind::Unauthenticated);
+        }
+        client.manifest(&pinned).await.unwrap();
+        assert!(other.log().iter().all(|logged| !logged.authorized && logged.path != "/token"), "{:?}", other.log());
+        assert!(a.log().iter().all(|logged| !logged.authorized), "the registry itself never asked");
+    }
 }
 
 #[tokio::test]
@@ -229,9 +237,7 @@ async fn redirects_in_a_circle_or_to_plain_http_elsewhere_are_refused() {
     let image = image(Format::Oci);
     a.push("app", &image, None);
     let pinned = repository(&a, "app").at(image.digest);
-    a.script(
-        Fault::new("*/manifests/*", redirect("?again".to_owned())).nth(sealift_registry::server::script::Nth::First(6)),
-    );
+    a.script(Fault::new("*/manifests/*", redirect("?again".to_owned())).nth(Nth::First(6)));
     let refused = client().manifest(&pinned).await.unwrap_err();
     assert!(refused.message.contains("more than 5 redirects"), "{refused}");
     a.script(Fault::new("*/manifests/*", redirect("http://169.254.169.254/latest?signature=s3cret".to_owned())));
