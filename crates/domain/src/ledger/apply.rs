@@ -93,8 +93,8 @@ impl Ledger {
                 let recorded = Recorded { at: at.time, receipt: at.body, fact: build };
                 self.builds.insert(recorded.fact.digest, recorded);
             }
-            Event::DeploymentRecorded(recorded) => self.deployment_recorded(recorded, at),
-            Event::VerificationRecorded(recorded) => self.verification_recorded(recorded, at),
+            Event::DeploymentRecorded(recorded) => self.deployment_recorded(recorded, at)?,
+            Event::VerificationRecorded(recorded) => self.verification_recorded(recorded, at)?,
             Event::Promotion(changed) => self.promotion_changed(*changed, at)?,
             Event::LeaseTaken(taken) => self.lease_taken(taken, at)?,
             Event::LeaseReleased(released) => self.lease_released(&released)?,
@@ -133,22 +133,34 @@ impl Ledger {
         self.environments.entry(name.clone()).or_default()
     }
 
-    fn deployment_recorded(&mut self, recorded: DeploymentRecorded, at: At) {
+    fn deployment_recorded(&mut self, recorded: DeploymentRecorded, at: At) -> Result<(), IllegalEntry> {
         let DeploymentRecorded { environment, release, definition, baseline } = recorded;
+        // What a promotion goes on to verify must be what it switched to.
+        if let Some(other) = self.running_promotion(&environment).map(|promotion| promotion.id) {
+            return Err(IllegalEntry::Held { environment: environment.to_string(), other });
+        }
         let record = self.environment(&environment);
         record.goes_live(Live { release: release.clone(), promotion: None, since: at.time, definition });
         if baseline {
             record.verified(&release, Grade::Baseline, at.time, at.body);
         }
+        Ok(())
     }
 
-    fn verification_recorded(&mut self, recorded: VerificationRecorded, at: At) {
+    fn verification_recorded(&mut self, recorded: VerificationRecorded, at: At) -> Result<(), IllegalEntry> {
+        let live = self.environments.get(&recorded.environment).and_then(|record| record.live.as_ref());
+        // Nothing is verified where it does not run; that it failed there is taken at any time.
+        if recorded.passed && live.is_none_or(|live| live.release != recorded.release) {
+            let what = format!("{}, live in {},", recorded.release, recorded.environment);
+            return Err(IllegalEntry::Nothing(what));
+        }
         let record = self.environment(&recorded.environment);
         if recorded.passed {
             record.verified(&recorded.release, Grade::Verified, at.time, at.body);
         } else {
             record.failed(&recorded.release, recorded.summary, at.time, at.body);
         }
+        Ok(())
     }
 
     fn hold(&mut self, hold: Hold) {
@@ -162,6 +174,9 @@ impl Ledger {
             if held.promotion != taken.promotion && !over {
                 return Err(IllegalEntry::Held { environment: taken.environment.to_string(), other: held.promotion });
             }
+        }
+        if let Some(running) = self.running_promotion(&taken.environment).filter(|p| p.id != taken.promotion) {
+            return Err(IllegalEntry::Held { environment: taken.environment.to_string(), other: running.id });
         }
         let lease =
             Lease { fence: at.index, promotion: taken.promotion, holder: taken.holder, expires_at: taken.expires_at };
@@ -207,7 +222,8 @@ impl Ledger {
         if !matches!(changed.change, PromotionEvent::Done(_) | PromotionEvent::Failed { .. }) {
             return Ok(());
         }
-        let held = self.leases.get(&promotion.to).map(|lease| lease.fence);
+        let lease = self.leases.get(&promotion.to).filter(|lease| lease.promotion == promotion.id);
+        let held = lease.map(|lease| lease.fence);
         match changed.lease {
             Some(lease) if held == Some(lease) => Ok(()),
             lease => Err(IllegalEntry::NoLease(lease.unwrap_or_default())),

@@ -6,6 +6,7 @@
 mod apply;
 mod environment;
 mod lease;
+mod number_keys;
 mod outbox;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ pub struct Ledger {
     /// What every environment has seen.
     pub environments: BTreeMap<EnvironmentName, EnvironmentRecord>,
     /// Every promotion.
+    #[serde(with = "number_keys")]
     pub promotions: BTreeMap<PromotionId, Promotion>,
     /// Who works on which environment.
     pub leases: BTreeMap<EnvironmentName, Lease>,

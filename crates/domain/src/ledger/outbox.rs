@@ -23,7 +23,7 @@ pub struct Notice {
 /// Notices by the log index of the event they tell, so in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Outbox(BTreeMap<u64, Notice>);
+pub struct Outbox(#[serde(with = "super::number_keys")] BTreeMap<u64, Notice>);
 
 impl Outbox {
     /// The notices that some channel has not taken yet, oldest first.
