@@ -1,0 +1,4 @@
+//! The program as a whole: one test binary, a module for each subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod architecture;
