@@ -189,11 +189,12 @@ impl Book {
         let mut from = read.head.size;
         let mut ledger = Ledger::clone(&read.ledger);
         if from == 0
-            && let Some(at) = self.log.last_snapshot(head.size).await? {
-                ledger = self.begin_at(at).await?;
-                read.snapshot = at;
-                from = at + 1;
-            }
+            && let Some(at) = self.log.last_snapshot(head.size).await?
+        {
+            ledger = self.begin_at(at).await?;
+            read.snapshot = at;
+            from = at + 1;
+        }
         fold(self.log.as_ref(), &mut ledger, from, head.size).await?;
         *read = Read { head, ledger: Arc::new(ledger), snapshot: read.snapshot };
         Ok(())

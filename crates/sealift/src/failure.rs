@@ -100,7 +100,9 @@ pub fn of_log(error: &LogError) -> Diagnostic {
         LogError::Tampered { .. } => Diagnostic::new("E0202", error.to_string())
             .state("nothing was changed; nothing is promoted on a log that does not hold")
             .next("keep the file as it is, and compare it with a copy: `sealift audit verify --checkpoint FILE`"),
-        LogError::Conflict { .. } => Diagnostic::new("E0203", error.to_string()).state(UNTOUCHED).next("run the command again"),
+        LogError::Conflict { .. } => {
+            Diagnostic::new("E0203", error.to_string()).state(UNTOUCHED).next("run the command again")
+        }
         LogError::TooLarge(_) => Diagnostic::new("E0001", error.to_string()).state(UNTOUCHED),
         LogError::Unavailable { .. } => Diagnostic::new("E0201", error.to_string())
             .state(UNTOUCHED)
@@ -117,7 +119,9 @@ pub fn no_log(path: &Path) -> Diagnostic {
 
 /// A signing key cannot be used.
 pub fn key(why: &str) -> Diagnostic {
-    Diagnostic::new("E0204", why.to_owned()).state(UNTOUCHED).next("a key file belongs to its owner alone: `chmod 600 .sealift/log.key`")
+    Diagnostic::new("E0204", why.to_owned())
+        .state(UNTOUCHED)
+        .next("a key file belongs to its owner alone: `chmod 600 .sealift/log.key`")
 }
 
 /// A file cannot be used.

@@ -80,11 +80,14 @@ impl Session {
             return Ok(accepted);
         }
         let differs = crate::cli::policy::differences(&accepted, &self.config.policy);
-        let mut diagnostic = Diagnostic::new("E0106", "sealift.yaml says something else than the policy accepted in the log")
-            .found(differs.first().cloned().unwrap_or_default())
-            .state("nothing was changed; the accepted policy counts")
-            .next("`sealift policy diff` shows every difference")
-            .next("`sealift policy accept` makes the file the policy, with the signatures that the present one wants");
+        let mut diagnostic =
+            Diagnostic::new("E0106", "sealift.yaml says something else than the policy accepted in the log")
+                .found(differs.first().cloned().unwrap_or_default())
+                .state("nothing was changed; the accepted policy counts")
+                .next("`sealift policy diff` shows every difference")
+                .next(
+                    "`sealift policy accept` makes the file the policy, with the signatures that the present one wants",
+                );
         for more in differs.iter().skip(1).take(4) {
             diagnostic = diagnostic.note(more.clone());
         }
@@ -92,7 +95,11 @@ impl Session {
     }
 
     /// The release that somebody named: digests, one for each component, the component named where there are several.
-    pub fn named_release(&self, environment: &EnvironmentName, texts: &[String]) -> Result<Option<Release>, Diagnostic> {
+    pub fn named_release(
+        &self,
+        environment: &EnvironmentName,
+        texts: &[String],
+    ) -> Result<Option<Release>, Diagnostic> {
         if texts.is_empty() {
             return Ok(None);
         }
@@ -101,7 +108,9 @@ impl Session {
         let mut components = std::collections::BTreeMap::new();
         for text in texts {
             let (name, digest) = match text.split_once('=') {
-                Some((name, digest)) => (name.parse::<ComponentName>().map_err(|e| failure::usage(e.to_string()))?, digest),
+                Some((name, digest)) => {
+                    (name.parse::<ComponentName>().map_err(|e| failure::usage(e.to_string()))?, digest)
+                }
                 None => match only {
                     Some(name) => (name.clone(), text.as_str()),
                     None => return Err(failure::usage(format!("`{text}` names no component: write `web=sha256:…`"))),
@@ -123,7 +132,8 @@ fn account(shell: &Shell) -> String {
     match (shell.variable("GITHUB_REPOSITORY"), shell.variable("GITHUB_RUN_ID")) {
         (Some(repository), Some(run)) => format!("github:{repository}/runs/{run}"),
         _ => {
-            let user = shell.variable("USER").or_else(|| shell.variable("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
+            let user =
+                shell.variable("USER").or_else(|| shell.variable("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             format!("{user}@{}", host.trim())
         }

@@ -78,7 +78,9 @@ impl Host for ThisHost {
 /// The machine since its last boot. Without both ids, no other process is ever taken for a process of this machine.
 fn machine() -> Digest {
     let read = |path| std::fs::read_to_string(path).unwrap_or_else(|_| nonce());
-    Digest::of(format!("{} {}", read("/etc/machine-id").trim(), read("/proc/sys/kernel/random/boot_id").trim()).as_bytes())
+    Digest::of(
+        format!("{} {}", read("/etc/machine-id").trim(), read("/proc/sys/kernel/random/boot_id").trim()).as_bytes(),
+    )
 }
 
 /// When a process began, in clock ticks since boot: field 22 of `/proc/<pid>/stat`, proc(5). A zombie counts as gone.

@@ -10,7 +10,10 @@ use sealift_engine::{
 };
 use sealift_evidence::sshsig;
 use sealift_probes::{Probes, Webhook};
-use sealift_registry::{Client, CredentialSource, Options};
+use sealift_registry::{
+    client::{Client, Options},
+    credentials::CredentialSource,
+};
 use sealift_store::{
     key::{Keyring, SigningKey},
     key_file,
@@ -156,6 +159,7 @@ pub async fn export(config: &Config, log: &dyn Log, directory: &Path) -> Result<
     let path = config.directory.join(&config.store);
     let text = std::fs::read_to_string(&public).map_err(|error| failure::file("read", &public, &error))?;
     let verifier = text.trim().parse().map_err(|error| failure::key(&format!("{}: {error}", public.display())))?;
-    let objects = SqliteLog::open(&path, Keyring::reader(verifier)).map_err(failed)?.object_digests().map_err(failed)?;
+    let objects =
+        SqliteLog::open(&path, Keyring::reader(verifier)).map_err(failed)?.object_digests().map_err(failed)?;
     Ok(sealift_store::export::export(log, &objects, directory).await.map_err(failed)?.size)
 }

@@ -167,9 +167,10 @@ impl<'a> Worker<'a> {
         let now = self.world.clock.now();
         self.observer.on(&Progress::Gates { gates, took: Period::between(began, now) });
         if let Next::Admit { consent } = next
-            && !consent.is_empty() {
-                self.observer.on(&Progress::Consent { by: consent.clone(), at: now });
-            }
+            && !consent.is_empty()
+        {
+            self.observer.on(&Progress::Consent { by: consent.clone(), at: now });
+        }
     }
 
     /// Does one step under the lease and commits how it went.

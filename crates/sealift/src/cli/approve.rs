@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, ApprovalStatement, Decision},
-    promotion::{PromotionId, Stage, Wait},
+    promotion::{Kind, PromotionId, Stage, Wait},
 };
 use sealift_engine::{decide, places, ports::clock::Clock};
 use serde_json::json;
@@ -60,7 +60,7 @@ pub(super) async fn decide(
     decide::accept(&session.book, session.world.signatures.as_ref(), &bytes, &signature, reason)
         .await
         .map_err(|e| one(failure::of_engine(e)))?;
-    conclude(shell, global, &statement);
+    conclude(shell, global, &statement, ledger.promotions.get(&id).map(|p| p.kind));
     Ok(Exit::Ok)
 }
 
@@ -72,7 +72,9 @@ fn the_waiting_one(ledger: &sealift_domain::ledger::Ledger) -> Result<PromotionI
         (None, _) => Err(Diagnostic::new("E0403", "no promotion waits for approval")
             .state("nothing was changed")
             .next("`sealift status`")),
-        (Some(_), Some(_)) => Err(failure::usage("several promotions wait for approval: name one").next("`sealift status`")),
+        (Some(_), Some(_)) => {
+            Err(failure::usage("several promotions wait for approval: name one").next("`sealift status`"))
+        }
     }
 }
 
@@ -92,11 +94,12 @@ fn what_is_signed(ledger: &sealift_domain::ledger::Ledger, statement: &ApprovalS
         lines.push(format!("gates      {passed} of {} passed", promotion.judged.len()));
         lines.extend(promotion.reason.iter().map(|reason| format!("reason     {reason}")));
     }
-    lines.push(format!("signs      {} as {:?}, until {}", statement.approver, statement.decision, statement.expires_at));
+    lines
+        .push(format!("signs      {} as {:?}, until {}", statement.approver, statement.decision, statement.expires_at));
     lines.join("\n") + "\n"
 }
 
-fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement) {
+fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement, kind: Option<Kind>) {
     let word = match statement.decision {
         Decision::Approve => "approved",
         Decision::Reject => "rejected",
@@ -113,7 +116,11 @@ fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement) {
     } else {
         shell.print(&format!("{word} by {}\n", statement.approver));
         if statement.decision == Decision::Approve {
-            shell.print(&format!("next: sealift promote --to {}\n", statement.to));
+            let again = match kind {
+                Some(Kind::Rollback) => "rollback --in",
+                _ => "promote --to",
+            };
+            shell.print(&format!("next: sealift {again} {}\n", statement.to));
         }
     }
 }

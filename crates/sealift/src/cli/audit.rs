@@ -73,8 +73,14 @@ async fn verify(shell: &Shell, global: &Global, session: &Session, kept: Option<
         return Ok(Exit::Ok);
     }
     let style = style(shell, global.color());
-    let mut text = format!("{}\n", style.paint(Tone::Ok, &format!("VERIFIED: {} entries, root {}", report.entries, report.root.short())));
-    text.push_str(&format!("  {} signed checkpoints, {} approvals, every entry folded again\n", report.checkpoints, report.approvals));
+    let mut text = format!(
+        "{}\n",
+        style.paint(Tone::Ok, &format!("VERIFIED: {} entries, root {}", report.entries, report.root.short()))
+    );
+    text.push_str(&format!(
+        "  {} signed checkpoints, {} approvals, every entry folded again\n",
+        report.checkpoints, report.approvals
+    ));
     if report.erased > 0 {
         text.push_str(&format!("  {} objects were erased, which retention allows\n", report.erased));
     }
@@ -98,7 +104,12 @@ async fn show(shell: &Shell, session: &Session, promotion: Option<PromotionId>) 
     Ok(Exit::Ok)
 }
 
-async fn export(shell: &Shell, global: &Global, session: &Session, directory: &std::path::Path) -> Result<Exit, Diagnostic> {
+async fn export(
+    shell: &Shell,
+    global: &Global,
+    session: &Session,
+    directory: &std::path::Path,
+) -> Result<Exit, Diagnostic> {
     let size = wiring::export(&session.config, session.book.log().as_ref(), directory).await?;
     if global.json() {
         shell.print(&format!("{}\n", json!({"schema_version": 1, "entries": size, "directory": directory})));

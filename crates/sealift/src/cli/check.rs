@@ -101,7 +101,12 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     if passed {
         return Ok(Exit::Ok);
     }
-    Err(trial.gates.iter().filter(|judged| !judged.passed()).map(|judged| refused(&session, &args.to, judged)).collect())
+    Err(trial
+        .gates
+        .iter()
+        .filter(|judged| !judged.passed())
+        .map(|judged| refused(&session, &args.to, judged))
+        .collect())
 }
 
 /// The gates, one a line.
@@ -121,9 +126,12 @@ pub(super) fn gates_table(gates: &[Judged], style: &Style) -> String {
 /// A gate's refusal, at the line that requires it.
 pub(super) fn refused(session: &Session, to: &EnvironmentName, judged: &Judged) -> Diagnostic {
     let key = format!("environments.{to}.gates.{}", judged.gate);
-    let configured = session.config.policy.environments.get(to).is_some_and(|environment| {
-        environment.gates.not_required().iter().all(|gate| gate.name != judged.gate)
-    });
+    let configured = session
+        .config
+        .policy
+        .environments
+        .get(to)
+        .is_some_and(|environment| environment.gates.not_required().iter().all(|gate| gate.name != judged.gate));
     let mut diagnostic = Diagnostic::new(judged.code.as_str(), format!("gate `{}` refuses", judged.gate))
         .found(judged.words().to_owned())
         .state(format!("nothing was changed in {to}"));

@@ -51,7 +51,9 @@ async fn copy(args: Args, global: &Global, shell: &Shell) -> Result<Exit, Diagno
     let image = args.destination.repository.at(source.digest);
     if let Some(tag) = &args.destination.tag {
         let tagged = registry.tag(&image, tag, TagMode::Moving).await;
-        tagged.map_err(|error| failure::of_registry(&error).state("the image is there by digest; the tag was not written"))?;
+        tagged.map_err(|error| {
+            failure::of_registry(&error).state("the image is there by digest; the tag was not written")
+        })?;
     }
     let took = Period::between(began, SystemClock.now());
     if global.json() {

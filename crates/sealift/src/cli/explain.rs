@@ -98,7 +98,12 @@ fn people(promotion: &Promotion) -> Vec<String> {
 }
 
 /// What an environment requires, and how what would be promoted now stands.
-async fn environment(shell: &Shell, global: &Global, session: &Session, to: &EnvironmentName) -> Result<Exit, Diagnostic> {
+async fn environment(
+    shell: &Shell,
+    global: &Global,
+    session: &Session,
+    to: &EnvironmentName,
+) -> Result<Exit, Diagnostic> {
     let ledger = session.ledger().await?;
     places::environment(&ledger, to).map_err(failure::of_engine)?;
     let trial = check::trial(session, to, None, &[]).await;
@@ -139,7 +144,11 @@ fn not_required(session: &Session, to: &EnvironmentName, style: &Style) -> Strin
     let mut table = Table::new([]);
     for gate in missing_gates(session, to) {
         let require = gate.require.unwrap_or_default();
-        table.row([Cell::word(Mark::None, Tone::Dim, "not required"), gate.name.into(), format!("gates: {{{require}}}").into()]);
+        table.row([
+            Cell::word(Mark::None, Tone::Dim, "not required"),
+            gate.name.into(),
+            format!("gates: {{{require}}}").into(),
+        ]);
     }
     table.render(style)
 }

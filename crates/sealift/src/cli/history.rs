@@ -51,7 +51,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let (mark, tone) = look(promotion.status());
         let release = places::called(&ledger, &promotion.release);
         let release = if promotion.kind == Kind::Rollback { format!("back to {release}") } else { release };
-        let by = promotion.consent.iter().flat_map(|(_, by)| by).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let by =
+            promotion.consent.iter().flat_map(|(_, by)| by).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         table.row([
             promotion.id.to_string().into(),
             release.into(),

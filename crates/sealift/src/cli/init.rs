@@ -66,7 +66,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let entropy = Arc::new(SystemEntropy);
     let book = Book::open(log, Arc::new(SystemClock), entropy.clone(), "init".to_owned());
     let book = book.await.map_err(|e| one(failure::of_engine(e)))?;
-    init::first(&book, config.policy.clone(), contacts(&config, entropy.as_ref())).await.map_err(|e| one(failure::of_engine(e)))?;
+    init::first(&book, config.policy.clone(), contacts(&config, entropy.as_ref()))
+        .await
+        .map_err(|e| one(failure::of_engine(e)))?;
     told.push(format!("created {} and its key", config.store.display()));
     told.push(format!("public  {}", wiring::verifier_path(&config.store).display()));
     told.push("policy  accepted on first use; changes need `sealift policy accept`".to_owned());
@@ -81,14 +83,16 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
 }
 
 fn minimal(shell: &Shell, args: &Args) -> Result<String, Diagnostic> {
-    let wanted = "name the image: `sealift init --staging ghcr.io/acme/web --approver ana --ssh-key ~/.ssh/id_ed25519.pub`";
+    let wanted =
+        "name the image: `sealift init --staging ghcr.io/acme/web --approver ana --ssh-key ~/.ssh/id_ed25519.pub`";
     let Some(staging) = &args.staging else {
         return Err(failure::usage("there is no sealift.yaml, and no image was named to write one for").next(wanted));
     };
     let app = match &args.app {
         Some(app) => app.clone(),
-        None => directory_name(&shell.directory)
-            .ok_or_else(|| failure::usage("the directory's name is no name for an application").next("add `--app NAME`"))?,
+        None => directory_name(&shell.directory).ok_or_else(|| {
+            failure::usage("the directory's name is no name for an application").next("add `--app NAME`")
+        })?,
     };
     let approver = match (&args.approver, &args.ssh_key) {
         (Some(person), Some(file)) => {
@@ -110,8 +114,7 @@ fn directory_name(directory: &Path) -> Option<AppName> {
 
 fn write_new(path: &Path, text: &str) -> Result<(), Diagnostic> {
     use std::io::Write;
-    let mut file =
-        std::fs::File::create_new(path).map_err(|error| failure::file("write", path, &error))?;
+    let mut file = std::fs::File::create_new(path).map_err(|error| failure::file("write", path, &error))?;
     file.write_all(text.as_bytes()).map_err(|error| failure::file("write", path, &error))
 }
 

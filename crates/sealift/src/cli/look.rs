@@ -50,20 +50,19 @@ struct Seen {
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let one = |d| vec![d];
-    let (references, plain_http) = if args.references.is_empty() {
-        configured(shell, global)?
-    } else {
-        (args.references, args.plain_http)
-    };
+    let (references, plain_http) =
+        if args.references.is_empty() { configured(shell, global)? } else { (args.references, args.plain_http) };
     let registry = wiring::registry(shell, plain_http).map_err(one)?;
     let mut seen = Vec::new();
     for reference in references {
         let image = read(registry.as_ref(), &reference).await.map_err(one)?;
         seen.push(Seen { reference, image });
     }
-    let same = seen.windows(2).all(|pair| digest(&pair[0]) == digest(&pair[1])) && seen.iter().all(|s| s.image.is_some());
+    let same =
+        seen.windows(2).all(|pair| digest(&pair[0]) == digest(&pair[1])) && seen.iter().all(|s| s.image.is_some());
     if global.json() {
-        let images: Vec<_> = seen.iter().map(|s| json!({"reference": s.reference.to_string(), "image": s.image})).collect();
+        let images: Vec<_> =
+            seen.iter().map(|s| json!({"reference": s.reference.to_string(), "image": s.image})).collect();
         shell.print(&format!("{}\n", json!({"schema_version": 1, "same": same, "images": images})));
         return Ok(Exit::Ok);
     }
@@ -93,8 +92,10 @@ fn configured(shell: &Shell, global: &Global) -> Result<(Vec<Reference>, Vec<Str
     }
     references.retain(|reference| reference.tag.is_some());
     if references.is_empty() {
-        return Err(vec![failure::usage("the configuration names no tag to look at")
-            .next("name the images: `sealift look ghcr.io/acme/web:staging ghcr.io/acme/web:main`")]);
+        return Err(vec![
+            failure::usage("the configuration names no tag to look at")
+                .next("name the images: `sealift look ghcr.io/acme/web:staging ghcr.io/acme/web:main`"),
+        ]);
     }
     Ok((references, config.registries.plain_http))
 }
@@ -171,7 +172,10 @@ fn why(seen: &[Seen]) -> String {
                 return format!("{} has {word} {a}, {} has {b}", first.reference, second.reference);
             }
         }
-        return format!("{} and {} say the same of their source and are different builds of it", first.reference, second.reference);
+        return format!(
+            "{} and {} say the same of their source and are different builds of it",
+            first.reference, second.reference
+        );
     }
     "one of them is not there".to_owned()
 }

@@ -36,7 +36,7 @@ use crate::{
 
 /// Promote container images between environments: the same bytes, by digest, never rebuilt.
 #[derive(Parser)]
-#[command(name = "sealift", version, about, propagate_version = true, max_term_width = 100)]
+#[command(name = "sealift", version, about, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

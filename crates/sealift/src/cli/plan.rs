@@ -94,7 +94,10 @@ fn change(before: &Option<String>, after: &str, to: &EnvironmentName, style: &St
 fn price_in_words(price: &CopyPlan) -> String {
     let blobs = price.blobs_missing + price.blobs_mountable + price.blobs_present;
     match price.blobs_missing {
-        0 => format!("nothing to move: {} of {blobs} blobs present, {} to mount", price.blobs_present, price.blobs_mountable),
+        0 => format!(
+            "nothing to move: {} of {blobs} blobs present, {} to mount",
+            price.blobs_present, price.blobs_mountable
+        ),
         missing => format!("{missing} of {blobs} blobs, {} to move", ByteSize::from_bytes(price.bytes).human()),
     }
 }

@@ -7,13 +7,7 @@ use sealift_engine::init::{self, Acceptance};
 use serde_json::{Value, json};
 
 use super::{Ends, Global};
-use crate::{
-    diagnostic::catalogue::Exit,
-    failure, identity,
-    session::Session,
-    shell::Shell,
-    system::SystemEntropy,
-};
+use crate::{diagnostic::catalogue::Exit, failure, identity, session::Session, shell::Shell, system::SystemEntropy};
 
 /// Compare or change the policy that counts
 #[derive(clap::Subcommand)]
@@ -36,7 +30,10 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let differs = differences(accepted, &session.config.policy);
     match args {
         Args::Diff if global.json() => {
-            shell.print(&format!("{}\n", json!({"schema_version": 1, "same": differs.is_empty(), "differences": differs})));
+            shell.print(&format!(
+                "{}\n",
+                json!({"schema_version": 1, "same": differs.is_empty(), "differences": differs})
+            ));
         }
         Args::Diff if differs.is_empty() => shell.print("sealift.yaml is the accepted policy\n"),
         Args::Diff => shell.print(&format!("{}\n", differs.join("\n"))),

@@ -104,7 +104,13 @@ pub(super) async fn go(
     work(shell, global, session, asked.id(), RunOptions { wait: common.wait }).await
 }
 
-async fn ask(shell: &Shell, session: &Session, policy: &Policy, wish: Wish, common: &Common) -> Result<Asked, Diagnostic> {
+async fn ask(
+    shell: &Shell,
+    session: &Session,
+    policy: &Policy,
+    wish: Wish,
+    common: &Common,
+) -> Result<Asked, Diagnostic> {
     let ledger = session.ledger().await?;
     let mut ask = Ask {
         kind: wish.kind,
@@ -134,7 +140,8 @@ async fn ask(shell: &Shell, session: &Session, policy: &Policy, wish: Wish, comm
             let bytes = serde_json::to_vec(&statement).unwrap_or_default();
             let signature = identity.sign(REQUEST_NAMESPACE, &bytes)?;
             let signatures = session.world.signatures.as_ref();
-            ask.requester = request::requester(&ledger, signatures, &bytes, &signature, &ask).map_err(failure::of_engine)?;
+            ask.requester =
+                request::requester(&ledger, signatures, &bytes, &signature, &ask).map_err(failure::of_engine)?;
             ask.proof = vec![bytes, signature];
         }
     }

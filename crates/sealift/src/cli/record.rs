@@ -6,10 +6,7 @@ use sealift_domain::{
     reference::Reference,
     undo::Observed,
 };
-use sealift_engine::{
-    ports::registry::RegistryErrorKind,
-    record,
-};
+use sealift_engine::{ports::registry::RegistryErrorKind, record};
 use serde_json::json;
 
 use super::{Ends, Global, look};
@@ -41,8 +38,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "ID", env = "GITHUB_RUN_ID")]
     run_id: Option<String>,
     /// The version that people call it by; by default the label `org.opencontainers.image.version`.
-    #[arg(long = "name-version", value_name = "VERSION")]
-    version: Option<String>,
+    #[arg(long = "as", value_name = "VERSION")]
+    called: Option<String>,
     /// Who wrote the commit: a person of the policy.
     #[arg(long, value_name = "PERSON")]
     author: Option<PersonId>,
@@ -98,7 +95,7 @@ async fn build(args: BuildArgs, global: &Global, shell: &Shell, session: &Sessio
         commit: args.commit.or_else(|| label("org.opencontainers.image.revision")),
         run_id: args.run_id.or_else(|| label("dev.sealift.run-id")),
         author: args.author,
-        version: args.version.or_else(|| label("org.opencontainers.image.version")),
+        version: args.called.or_else(|| label("org.opencontainers.image.version")),
     };
     record::build(&session.book, &session.world, build).await.map_err(|error| match error {
         sealift_engine::error::EngineError::Registry(error) if error.kind == RegistryErrorKind::NotFound => {
@@ -114,7 +111,12 @@ async fn build(args: BuildArgs, global: &Global, shell: &Shell, session: &Sessio
     Ok(Exit::Ok)
 }
 
-async fn deployment(args: DeploymentArgs, global: &Global, shell: &Shell, session: &Session) -> Result<Exit, Diagnostic> {
+async fn deployment(
+    args: DeploymentArgs,
+    global: &Global,
+    shell: &Shell,
+    session: &Session,
+) -> Result<Exit, Diagnostic> {
     let environment = &args.environment;
     let named = session.named_release(environment, &args.digest)?;
     let (release, definition) = match named {
@@ -126,7 +128,9 @@ async fn deployment(args: DeploymentArgs, global: &Global, shell: &Shell, sessio
                 (release, Some(definition))
             }
             Observed::Nothing => {
-                return Err(failure::usage(format!("nothing runs in {environment}")).next("name it: `--digest sha256:…`"));
+                return Err(
+                    failure::usage(format!("nothing runs in {environment}")).next("name it: `--digest sha256:…`")
+                );
             }
             Observed::Unknown { what } => {
                 return Err(failure::usage(format!("what runs in {environment} has no digest: {what}"))
@@ -138,7 +142,8 @@ async fn deployment(args: DeploymentArgs, global: &Global, shell: &Shell, sessio
         .await
         .map_err(failure::of_engine)?;
     if global.json() {
-        let value = json!({"schema_version": 1, "environment": environment, "release": release, "baseline": args.baseline});
+        let value =
+            json!({"schema_version": 1, "environment": environment, "release": release, "baseline": args.baseline});
         shell.print(&format!("{value}\n"));
     } else {
         let word = if args.baseline { "baseline" } else { "deployment" };

@@ -46,8 +46,10 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let policy = places::policy(&ledger).map_err(|e| vec![failure::of_engine(e)])?;
     if global.json() {
         let environments: Vec<_> = policy.in_order().into_iter().map(|name| environment_json(&ledger, name)).collect();
-        let pending: Vec<_> = ledger.outbox.pending().map(|(index, notice)| json!({"entry": index, "kind": notice.kind})).collect();
-        let value = json!({"schema_version": 1, "app": policy.app, "environments": environments, "undelivered": pending});
+        let pending: Vec<_> =
+            ledger.outbox.pending().map(|(index, notice)| json!({"entry": index, "kind": notice.kind})).collect();
+        let value =
+            json!({"schema_version": 1, "app": policy.app, "environments": environments, "undelivered": pending});
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
@@ -75,8 +77,13 @@ fn environment_row(ledger: &Ledger, name: &EnvironmentName, style: &Style) -> Ve
 }
 
 /// An environment's state as mark, tone, word and reason. What needs a person comes first.
-fn state_of(ledger: &Ledger, name: &EnvironmentName, record: Option<&EnvironmentRecord>) -> (Mark, Tone, &'static str, String) {
-    let hold = ledger.holds.values().find(|hold| hold.scope == sealift_domain::freeze::HoldScope::Environment(name.clone()));
+fn state_of(
+    ledger: &Ledger,
+    name: &EnvironmentName,
+    record: Option<&EnvironmentRecord>,
+) -> (Mark, Tone, &'static str, String) {
+    let hold =
+        ledger.holds.values().find(|hold| hold.scope == sealift_domain::freeze::HoldScope::Environment(name.clone()));
     if let Some(hold) = hold {
         return (Mark::Bad, Tone::Bad, "on hold", hold.reason.clone());
     }
@@ -92,7 +99,9 @@ fn state_of(ledger: &Ledger, name: &EnvironmentName, record: Option<&Environment
     }
     match record {
         Some(record) if record.verified_now().is_some() => (Mark::Ok, Tone::Ok, "verified", String::new()),
-        Some(record) if record.live.is_some() => (Mark::Warn, Tone::Warn, "not verified", "its verification failed or never ran".into()),
+        Some(record) if record.live.is_some() => {
+            (Mark::Warn, Tone::Warn, "not verified", "its verification failed or never ran".into())
+        }
         _ => (Mark::None, Tone::Dim, "empty", "nothing was deployed yet".into()),
     }
 }
@@ -167,7 +176,12 @@ async fn show(shell: &Shell, global: &Global, session: &Session, id: PromotionId
     let mut before = promotion.requested_at;
     for moment in &promotion.timeline {
         let took = human::duration(sealift_domain::quantity::Period::between(before, moment.at));
-        shell.print(&format!("  {}  {:<13} {}\n", moment.at.strftime("%F %T"), moment.what, style.paint(Tone::Dim, &took)));
+        shell.print(&format!(
+            "  {}  {:<13} {}\n",
+            moment.at.strftime("%F %T"),
+            moment.what,
+            style.paint(Tone::Dim, &took)
+        ));
         before = moment.at;
     }
     shell.print(&story(session, &ledger, promotion, &style).await);
@@ -176,7 +190,8 @@ async fn show(shell: &Shell, global: &Global, session: &Session, id: PromotionId
 
 fn heading(ledger: &Ledger, promotion: &Promotion, style: &Style) -> String {
     let from = promotion.from.as_ref().map(|from| format!("{from} → ")).unwrap_or_default();
-    let text = format!("promotion {}  {}  {from}{}", promotion.id, places::called(ledger, &promotion.release), promotion.to);
+    let text =
+        format!("promotion {}  {}  {from}{}", promotion.id, places::called(ledger, &promotion.release), promotion.to);
     format!("{}\n", style.paint(Tone::Strong, &style.clean(&text)))
 }
 
@@ -195,8 +210,7 @@ fn promotion_json(ledger: &Ledger, promotion: &Promotion) -> serde_json::Value {
 /// Shows how a promotion stands at the end of a run, and how the command ends.
 pub(super) async fn conclude(shell: &Shell, global: &Global, session: &Session, id: PromotionId) -> Ends {
     let ledger = session.ledger().await.map_err(|d| vec![d])?;
-    let promotion =
-        sealift_engine::decide::promotion(&ledger, id).map_err(|e| vec![failure::of_engine(e)])?;
+    let promotion = sealift_engine::decide::promotion(&ledger, id).map_err(|e| vec![failure::of_engine(e)])?;
     if global.json() {
         shell.print(&format!("{}\n", promotion_json(&ledger, promotion)));
     } else if let Some(refused) = refusal(session, promotion) {
@@ -247,13 +261,21 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
     let runs = runs.map_or_else(|| "nothing".to_owned(), |live| places::called(ledger, &live.release));
     let (tone, line) = match &promotion.stage {
         Stage::Ended(Ended::Completed { .. }) => (Tone::Ok, format!("COMPLETED: {to} runs {release}")),
-        Stage::Ended(Ended::Failed { .. }) => (Tone::Bad, format!("FAILED: nothing live was changed; {to} runs {runs}")),
+        Stage::Ended(Ended::Failed { .. }) => {
+            (Tone::Bad, format!("FAILED: nothing live was changed; {to} runs {runs}"))
+        }
         Stage::Ended(Ended::RolledBack { .. }) => (Tone::Bad, format!("FAILED, ROLLED BACK: {to} runs {runs}")),
-        Stage::Ended(Ended::Stuck { .. }) => (Tone::Bad, format!("STUCK: a person is needed in {to}; by the record it runs {runs}")),
+        Stage::Ended(Ended::Stuck { .. }) => {
+            (Tone::Bad, format!("STUCK: a person is needed in {to}; by the record it runs {runs}"))
+        }
         Stage::Ended(Ended::Cancelled { reason, .. }) => (Tone::Warn, format!("CANCELLED: {reason}; {to} runs {runs}")),
-        Stage::Waiting(wait) => (Tone::Warn, format!("PENDING: promotion {} waits for {}", promotion.id, wait_in_words(wait))),
+        Stage::Waiting(wait) => {
+            (Tone::Warn, format!("PENDING: promotion {} waits for {}", promotion.id, wait_in_words(wait)))
+        }
         Stage::Judging => (Tone::Warn, format!("PENDING: promotion {} is to be judged", promotion.id)),
-        Stage::Forward { step, .. } | Stage::Back { step, .. } => (Tone::Warn, format!("IN PROGRESS: promotion {} at {step}", promotion.id)),
+        Stage::Forward { step, .. } | Stage::Back { step, .. } => {
+            (Tone::Warn, format!("IN PROGRESS: promotion {} at {step}", promotion.id))
+        }
     };
     let mut text = format!("{}\n", style.paint(tone, &style.clean(&line)));
     for (label, failure) in failures(promotion) {
@@ -283,7 +305,9 @@ fn failures(promotion: &Promotion) -> Vec<(&'static str, &Failure)> {
 
 /// The end of something that was kept: what the release said.
 async fn kept(session: &Session, digest: Digest, style: &Style) -> String {
-    let Ok(Some(bytes)) = session.book.object(digest).await else { return format!("  kept as {digest}, and erased since\n") };
+    let Ok(Some(bytes)) = session.book.object(digest).await else {
+        return format!("  kept as {digest}, and erased since\n");
+    };
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let from = lines.len().saturating_sub(KEPT_LINES);
@@ -297,9 +321,12 @@ fn next_commands(ledger: &Ledger, promotion: &Promotion) -> Vec<String> {
         Stage::Waiting(Wait::Approval { .. }) => vec![format!("sealift approve {}", promotion.id), again],
         Stage::Waiting(_) | Stage::Judging | Stage::Forward { .. } | Stage::Back { .. } => vec![again],
         Stage::Ended(Ended::Completed { .. } | Ended::Cancelled { .. }) => Vec::new(),
-        Stage::Ended(Ended::Failed { .. } | Ended::RolledBack { .. }) => vec![format!("sealift explain {}", promotion.id)],
+        Stage::Ended(Ended::Failed { .. } | Ended::RolledBack { .. }) => {
+            vec![format!("sealift explain {}", promotion.id)]
+        }
         Stage::Ended(Ended::Stuck { .. }) => {
-            let mut next = vec![format!("sealift explain {}", promotion.id), format!("sealift rollback --in {}", promotion.to)];
+            let mut next =
+                vec![format!("sealift explain {}", promotion.id), format!("sealift rollback --in {}", promotion.to)];
             let scope = sealift_domain::freeze::HoldScope::Environment(promotion.to.clone());
             if ledger.holds.contains_key(&scope) {
                 next.push(format!("sealift hold release {} --reason \"…\"   # once it is in order", promotion.to));

@@ -37,7 +37,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     }
     let mut table = Table::new([]);
     for result in &results {
-        let (mark, tone, word) = if result.passed { (Mark::Ok, Tone::Ok, "holds") } else { (Mark::Bad, Tone::Bad, "fails") };
+        let (mark, tone, word) =
+            if result.passed { (Mark::Ok, Tone::Ok, "holds") } else { (Mark::Bad, Tone::Bad, "fails") };
         table.row([Cell::word(mark, tone, word), result.check.as_str().into(), result.found.as_str().into()]);
     }
     shell.print(&table.render(&style(shell, global.color())));
@@ -46,8 +47,10 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     }
     let found = results.iter().find(|result| !result.passed).map(|result| result.found.clone());
     let found = found.unwrap_or_else(|| "no check is configured under `verify`, and nothing proves nothing".to_owned());
-    Err(vec![Diagnostic::new("E0410", format!("{} is not verified", args.environment))
-        .found(found)
-        .state("nothing live was changed; the verdict is on record, and what runs there is not promoted")
-        .next(format!("`sealift rollback --in {}` goes back", args.environment))])
+    Err(vec![
+        Diagnostic::new("E0410", format!("{} is not verified", args.environment))
+            .found(found)
+            .state("nothing live was changed; the verdict is on record, and what runs there is not promoted")
+            .next(format!("`sealift rollback --in {}` goes back", args.environment)),
+    ])
 }

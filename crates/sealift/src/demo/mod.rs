@@ -126,8 +126,11 @@ impl Stage<'_> {
         if code == expected {
             return Ok(());
         }
-        Err(Diagnostic::new("E0001", format!("`sealift {}` ended with {code}, not with {expected}", arguments.join(" ")))
-            .state(format!("the demo stops here; its files are in {}", self.place.directory.display())))
+        Err(Diagnostic::new(
+            "E0001",
+            format!("`sealift {}` ended with {code}, not with {expected}", arguments.join(" ")),
+        )
+        .state(format!("the demo stops here; its files are in {}", self.place.directory.display())))
     }
 
     async fn run(&self, arguments: &[&str]) -> u8 {

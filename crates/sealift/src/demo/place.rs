@@ -29,7 +29,8 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) async fn new(shell: &Shell, directory: Option<PathBuf>) -> Result<Self, Diagnostic> {
-        let directory = directory.unwrap_or_else(|| std::env::temp_dir().join(format!("sealift-demo-{}", std::process::id())));
+        let directory =
+            directory.unwrap_or_else(|| std::env::temp_dir().join(format!("sealift-demo-{}", std::process::id())));
         if directory.join("sealift.yaml").exists() {
             let what = format!("{} holds a sealift.yaml already", directory.display());
             return Err(failure::usage(what).next("name an empty directory: `sealift demo --directory DIRECTORY`"));
@@ -79,7 +80,9 @@ impl Place {
     fn configuration(&self) -> Result<String, Diagnostic> {
         let key = |person: &str| {
             let path = self.directory.join("keys").join(format!("{person}.pub"));
-            std::fs::read_to_string(&path).map(|text| text.trim().to_owned()).map_err(|e| failure::file("read", &path, &e))
+            std::fs::read_to_string(&path)
+                .map(|text| text.trim().to_owned())
+                .map_err(|e| failure::file("read", &path, &e))
         };
         let [staging, a, b, production, c, d] = self.ports;
         let (ana, bob) = (key("ana")?, key("bob")?);
@@ -133,7 +136,8 @@ environments:
     pub(super) fn tampered_copy(&self) -> Result<(), Diagnostic> {
         let (from, to) = (self.directory.join(".sealift"), self.directory.join("copy/.sealift"));
         std::fs::create_dir_all(&to).map_err(|error| failure::file("create", &to, &error))?;
-        let copy = |from: &Path, to: &Path| std::fs::copy(from, to).map_err(|error| failure::file("copy", from, &error));
+        let copy =
+            |from: &Path, to: &Path| std::fs::copy(from, to).map_err(|error| failure::file("copy", from, &error));
         copy(&self.directory.join("sealift.yaml"), &self.directory.join("copy/sealift.yaml"))?;
         for name in ["log.sqlite", "log.sqlite-wal", "log.key", "log.pub"] {
             if from.join(name).exists() {

@@ -91,9 +91,10 @@ impl Worker<'_> {
         recorded: Option<Digest>,
     ) -> Result<Vec<u8>, StepError> {
         if let Some(digest) = recorded
-            && let Some(bytes) = self.book.object(digest).await? {
-                return Ok(bytes);
-            }
+            && let Some(bytes) = self.book.object(digest).await?
+        {
+            return Ok(bytes);
+        }
         Ok(self.world.driver(&context.promotion.to)?.definition()?)
     }
 
