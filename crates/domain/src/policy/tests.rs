@@ -177,8 +177,10 @@ fn the_digest_survives_json_and_stays_the_same_from_release_to_release() {
     assert_eq!(policy().digest().short(), "5f1f20f96ab3");
 }
 
+type Change = fn(&mut Policy);
+
 /// Everything that can be said in a policy, each changed by itself.
-fn changes() -> Vec<(&'static str, fn(&mut Policy))> {
+fn changes() -> Vec<(&'static str, Change)> {
     vec![
         ("app", |p| p.app = "other".parse().unwrap()),
         ("source", |p| p.source = Some("https://github.com/acme/shop".into())),
