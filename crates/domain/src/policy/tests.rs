@@ -177,6 +177,16 @@ fn the_digest_survives_json_and_stays_the_same_from_release_to_release() {
     assert_eq!(policy().digest().short(), "5f1f20f96ab3");
 }
 
+#[test]
+fn a_number_with_many_decimals_is_read_as_it_was_written() {
+    let mut before = policy();
+    let check = r#"{"http":"https://shop.acme.dev/health","json":{"load":0.10957860598549463}}"#;
+    at_environment(&mut before, "staging").verify = vec![serde_json::from_str(check).unwrap()];
+    let text = serde_json::to_string(&before).unwrap();
+    assert!(text.contains("0.10957860598549463"), "{text}");
+    assert_eq!(serde_json::from_str::<Policy>(&text).unwrap().digest(), before.digest());
+}
+
 type Change = fn(&mut Policy);
 
 /// Everything that can be said in a policy, each changed by itself.
