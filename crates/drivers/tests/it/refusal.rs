@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::{
     World, agent_command, ask, names,
     registry::{GZIP, gzip, tar},
-    running, test,
+    running, test, until,
 };
 
 async fn refused(world: &World, deployment: &Deployment) -> DriverError {
@@ -58,7 +58,8 @@ fn a_taken_port_is_named_and_nothing_is_pulled() {
         assert_eq!(error.message, text);
         assert!(world.images().is_empty());
         drop(candidate);
-        world.driver.prepare(&deployment, &()).await.unwrap();
+        // A process that another test is just starting may hold the socket for a moment longer.
+        until("the port is free", || async { world.driver.prepare(&deployment, &()).await.is_ok() }).await;
     });
 }
 
@@ -74,7 +75,7 @@ fn a_taken_address_is_named() {
             error.message.contains(&format!("cannot listen on {}: another process", world.config.listen.address()))
         );
         drop(taken);
-        world.go_live(&deployment).await;
+        until("the address is free", || async { world.driver.prepare(&deployment, &()).await.is_ok() }).await;
     });
 }
 

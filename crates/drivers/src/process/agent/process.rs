@@ -35,6 +35,7 @@ pub(super) struct ProcessId {
 struct Stat {
     state: char,
     group: i32,
+    threads: u32,
     started: u64,
 }
 
@@ -45,6 +46,7 @@ fn stat(pid: i32) -> Option<Stat> {
     Some(Stat {
         state: fields.first()?.chars().next()?,
         group: fields.get(2)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
 }
@@ -54,9 +56,10 @@ impl ProcessId {
         stat(pid).map(|stat| Self { pid, started: stat.started })
     }
 
-    /// Whether this very process runs. A zombie does not.
+    /// Whether this very process runs. A zombie does not, unless other threads of it still hold its files and ports.
     pub(super) fn alive(&self) -> bool {
-        stat(self.pid).is_some_and(|stat| stat.started == self.started && !matches!(stat.state, 'Z' | 'X'))
+        let runs = |stat: &Stat| stat.threads > 1 || !matches!(stat.state, 'Z' | 'X');
+        stat(self.pid).is_some_and(|stat| stat.started == self.started && runs(&stat))
     }
 }
 
