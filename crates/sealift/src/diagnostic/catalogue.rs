@@ -69,7 +69,7 @@ catalogue! {
     E0001 Internal "an internal error"
     E0002 Usage "wrong usage"
 
-    E0101 Usage "the configuration file is missing or unreadable"
+    E0101 Usage "a file is missing, or cannot be read or written"
     E0102 Usage "the configuration is not YAML"
     E0103 Usage "unknown key"
     E0104 Usage "a wrong value, or a missing key"
@@ -112,6 +112,8 @@ catalogue! {
     E0415 Cancelled "superseded by a newer request"
     E0416 Waiting "waiting for approval"
     E0417 Waiting "waiting for a condition"
+    E0418 Waiting "interrupted before it was over"
+    E0419 Usage "there is no such thing on record"
 
     E0501 Failed "the host cannot pull the image"
     E0502 Failed "the host refuses the deployment"
@@ -127,7 +129,7 @@ catalogue! {
     E0603 Usage "no identity was given"
     E0604 Usage "the key is not in the policy"
 
-    E0701 Internal "a notice was not delivered"
+    E0701 Ok "a notice was not delivered"
 }
 
 /// The documentation of the gates: one section for each, under a heading that is the gate's name.
@@ -229,7 +231,7 @@ mod tests {
 
     #[test]
     fn every_page_says_what_why_state_and_next() {
-        let parts = ["## What it means", "## Why it happens", "## State of the world", "## What to do next"];
+        let parts = ["## What it means", "## Why it happens", "## What state the world is in", "## What to do"];
         for entry in ERRORS {
             let first = entry.page.lines().next().unwrap();
             assert_eq!(first, format!("# {}: {}", entry.code, entry.title));
