@@ -2,3 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod architecture;
+mod kill;
+mod place;
+mod real_registry;
+mod road;
+mod webhook;
