@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod architecture;
+mod baseline;
+mod exits;
 mod kill;
 mod place;
+mod policy;
+mod race;
 mod real_registry;
 mod road;
 mod webhook;

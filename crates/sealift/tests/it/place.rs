@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
     sync::{
+        Arc,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -17,9 +18,11 @@ use sealift::{
     demo::images,
     session::Session,
     shell::{Shell, Stream},
+    system::{SystemClock, SystemEntropy},
+    wiring,
 };
-use sealift_domain::{digest::Digest, undo::Observed};
-use sealift_engine::record;
+use sealift_domain::{digest::Digest, ledger::Ledger, undo::Observed};
+use sealift_engine::{book::Book, record};
 use sealift_registry::{
     image::Built,
     server::{Config, Server},
@@ -249,11 +252,23 @@ environments:
 
     /// The digest that the driver reads from what runs now.
     pub(crate) fn runs(&self, environment: &str) -> Option<Digest> {
-        let (session, environment) = (self.session(), environment.parse().unwrap());
-        match self.block_on(record::observe(&session.world, &environment)).unwrap() {
+        self.runs_in(&self.session(), environment)
+    }
+
+    /// The same with a session that is open already.
+    pub(crate) fn runs_in(&self, session: &Session, environment: &str) -> Option<Digest> {
+        match self.block_on(record::observe(&session.world, &environment.parse().unwrap())).unwrap() {
             Observed::Running { release, .. } => release.components().next().map(|(_, digest)| digest),
             Observed::Nothing | Observed::Unknown { .. } => None,
         }
+    }
+
+    /// What the log says now.
+    pub(crate) fn ledger(&self) -> Arc<Ledger> {
+        let log = wiring::open_log(&self.path(".sealift/log.sqlite")).unwrap();
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let book = self.block_on(Book::open(log, clock, entropy, "tester".to_owned())).unwrap();
+        self.block_on(book.ledger()).unwrap()
     }
 
     /// Configuration, log and adapters, opened in this process.
@@ -362,10 +377,11 @@ impl Ran {
         self
     }
 
-    /// It said this, on whichever stream.
+    /// It said this, on whichever stream and however the lines were broken.
     #[track_caller]
     pub(crate) fn says(&self, text: &str) -> &Self {
-        let said = self.stdout.contains(text) || self.stderr.contains(text);
+        let flow = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = flow(&self.stdout).contains(text) || flow(&self.stderr).contains(text);
         assert!(said, "not said: {text}\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
         self
     }
