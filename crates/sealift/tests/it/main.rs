@@ -3,8 +3,10 @@
 
 mod architecture;
 mod baseline;
+mod demo;
 mod exits;
 mod kill;
+mod output;
 mod place;
 mod policy;
 mod race;
