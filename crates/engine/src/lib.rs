@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod book;
+mod checks;
 pub mod code;
 pub mod decide;
 pub mod error;

@@ -6,7 +6,8 @@ use sealift_domain::{
     event::{Event, NoticeReceipt},
     ledger::{Ledger, Notice},
     name::ChannelName,
-    promotion::{Cause, Ended, Promotion, PromotionId, Stage},
+    notice::NoticeKind,
+    promotion::{Ended, Promotion, PromotionId, Stage},
     quantity::Period,
 };
 use serde_json::json;
@@ -112,25 +113,29 @@ fn body(ledger: &Ledger, index: u64, notice: &Notice) -> serde_json::Value {
         "to": promotion.map(|p| p.to.clone()),
         "release": release,
         "digests": promotion.map(|p| p.release.clone()),
-        "reason": promotion.and_then(why),
+        "reason": promotion.and_then(|p| why(p, notice.kind)),
         "next": promotion.and_then(|p| next(p, notice)),
     })
 }
 
-/// Why a promotion ended as it did.
-fn why(promotion: &Promotion) -> Option<String> {
-    match &promotion.stage {
-        Stage::Ended(Ended::Failed { failure, .. } | Ended::RolledBack { failure }) => Some(failure.message.clone()),
-        Stage::Ended(Ended::Stuck { failure, blocked }) => Some(format!("{}; {}", failure.message, blocked.message)),
-        Stage::Ended(Ended::Cancelled { reason, .. }) => Some(reason.clone()),
-        Stage::Back { cause: Cause::Failed { failure, .. }, .. } => Some(failure.message.clone()),
+/// Why a promotion was asked for; once it is over, why it ended as it did. It follows from the kind of notice, so that a
+/// notice that is delivered again, by a later run, says what it said the first time.
+fn why(promotion: &Promotion, kind: NoticeKind) -> Option<String> {
+    match (kind, &promotion.stage) {
+        (NoticeKind::ApprovalWanted | NoticeKind::Started | NoticeKind::Completed, _) => promotion.reason.clone(),
+        (_, Stage::Ended(Ended::Failed { failure, .. } | Ended::RolledBack { failure })) => {
+            Some(failure.message.clone())
+        }
+        (_, Stage::Ended(Ended::Stuck { failure, blocked })) => {
+            Some(format!("{}; {}", failure.message, blocked.message))
+        }
+        (_, Stage::Ended(Ended::Cancelled { reason, .. })) => Some(reason.clone()),
         _ => promotion.reason.clone(),
     }
 }
 
 /// The command that goes on from here.
 fn next(promotion: &Promotion, notice: &Notice) -> Option<String> {
-    use sealift_domain::notice::NoticeKind;
     match notice.kind {
         NoticeKind::ApprovalWanted => Some(format!("sealift approve {}", promotion.id)),
         NoticeKind::Stuck => Some(format!("sealift status {}", promotion.id)),

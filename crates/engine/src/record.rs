@@ -13,6 +13,7 @@ use sealift_domain::{
 
 use crate::{
     book::{Book, Decision},
+    checks::askable,
     error::EngineError,
     places,
     ports::{
@@ -147,7 +148,7 @@ pub async fn verify(
         None => &NoLog,
     };
     let mut results = Vec::new();
-    for check in &rules.verify {
+    for check in &askable(&rules.verify, &ledger, &live.release) {
         let result = match check {
             Check::Availability(check) => availability_now(world, check, &context).await,
             check => world.prober.run(check, &context, logs).await,

@@ -109,9 +109,19 @@ impl<'a> Worker<'a> {
         matches!(wait, Wait::Approval { until, .. } if self.world.clock.now() >= *until)
     }
 
+    fn has_lapsed_in(&self, promotion: &Promotion) -> bool {
+        matches!(promotion.intent(), Intent::Await(wait) if self.has_lapsed(wait))
+    }
+
     async fn lapse(&self, id: PromotionId) -> Result<(), EngineError> {
-        let draft = || change(id, PromotionEvent::Lapsed).into();
-        self.book.commit(|_| Ok(Decision { drafts: vec![draft()], value: () })).await
+        self.book
+            .commit(|ground| {
+                // Somebody may have decided meanwhile.
+                let waits = self.has_lapsed_in(promotion(ground.ledger, id)?);
+                let drafts = waits.then(|| change(id, PromotionEvent::Lapsed).into());
+                Ok(Decision { drafts: drafts.into_iter().collect(), value: () })
+            })
+            .await
     }
 
     fn report_wait(&self, wait: &Wait) {
@@ -129,18 +139,24 @@ impl<'a> Worker<'a> {
         let ledger = self.book.ledger().await?;
         let sources = places::sources(&ledger, promotion(&ledger, id)?)?;
         let images = judge::read_images(self.world.registry.as_ref(), &sources).await;
-        let (gates, next) = self
+        let judged = self
             .book
             .commit(|ground| {
                 let promotion = promotion(ground.ledger, id)?;
+                // While the images were read, somebody may have ended it, or another run may have begun with it.
+                if !matches!(promotion.intent(), Intent::Judge | Intent::Await(_)) {
+                    return Ok(Decision::nothing(None));
+                }
                 let facts = judge::facts(ground.ledger, promotion, images.clone(), ground.now)?;
                 let judgement = judge::judge(ground.ledger, promotion, &facts)?;
                 let value = (judgement.gates.clone(), judgement.next.clone());
                 let news = PromotionEvent::Judged(judgement);
-                Ok(Decision { drafts: self.judged(ground, promotion, news, &value.1)?, value })
+                Ok(Decision { drafts: self.judged(ground, promotion, news, &value.1)?, value: Some(value) })
             })
             .await?;
-        self.report_judgement(gates, &next, began);
+        if let Some((gates, next)) = judged {
+            self.report_judgement(gates, &next, began);
+        }
         outbox::deliver(self.book, self.world, outbox::Effort::Once).await
     }
 

@@ -10,6 +10,7 @@ use sealift_domain::{
     release::Release,
 };
 use sealift_engine::{
+    outbox,
     ports::clock::Clock,
     request::{self, Ask, Asked},
     worker::{RunOptions, Worker},
@@ -100,6 +101,9 @@ pub(super) async fn go(
     wish: Wish,
     common: Common,
 ) -> Ends {
+    // What a run before this one could not deliver, or did not live to deliver, is owed whatever becomes of the wish.
+    let engine = |error| vec![failure::of_engine(error)];
+    outbox::deliver(&session.book, &session.world, outbox::Effort::Once).await.map_err(engine)?;
     let asked = ask(shell, session, policy, wish, &common).await.map_err(|d| vec![d])?;
     work(shell, global, session, asked.id(), RunOptions { wait: common.wait }).await
 }

@@ -6,12 +6,15 @@ use serde_json::json;
 /// The web service, built by `build.rs`.
 const SERVICE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hello"));
 
-/// A release of the web service.
+/// A release of the demo; 1.9.0 needs what only staging has.
 pub(super) fn release(version: &str) -> Built {
+    service(version, (version == "1.9.0").then_some("DATABASE_URL")).build()
+}
+
+/// A release of the web service for this machine, which is unwell where the variable that it `needs` is not set.
+pub fn service(version: &str, needs: Option<&str>) -> Builder {
     let mut variables = vec![format!("VERSION={version}")];
-    if version == "1.9.0" {
-        variables.push("NEEDS=DATABASE_URL".to_owned());
-    }
+    variables.extend(needs.map(|name| format!("NEEDS={name}")));
     Builder::new()
         .platform(os(), architecture(), None)
         .runtime("Entrypoint", json!(["/hello"]))
@@ -21,11 +24,10 @@ pub(super) fn release(version: &str) -> Built {
         .label("org.opencontainers.image.version", version)
         .created("2026-01-01T00:00:00Z")
         .layer(Layer::tar(archive()))
-        .build()
 }
 
 /// A commit id of the right shape for each version.
-fn commit(version: &str) -> String {
+pub fn commit(version: &str) -> String {
     let digest = sealift_domain::digest::Digest::of(version.as_bytes()).hex();
     digest.chars().take(40).collect()
 }

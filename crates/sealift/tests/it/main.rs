@@ -3,3 +3,14 @@
 
 mod architecture;
 mod commands;
+mod baseline;
+mod demo;
+mod exits;
+mod kill;
+mod output;
+mod place;
+mod policy;
+mod race;
+mod real_registry;
+mod road;
+mod webhook;

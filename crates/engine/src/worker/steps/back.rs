@@ -8,6 +8,7 @@ use super::{
     verify::{availability_result, summarise, verified_in_words},
 };
 use crate::{
+    checks::askable,
     code, places,
     ports::driver::Deployment,
     worker::{Worker, key, watch},
@@ -44,7 +45,8 @@ impl Worker<'_> {
             return Err(StepError::new(code::NOT_RUNNING, format!("{release} was to be restored, and {words}")));
         }
         let deployment = self.previous_deployment(context, release.clone(), definition).await?;
-        let checks = places::environment(context.ledger, &context.promotion.to)?.verify.clone();
+        let checks = &places::environment(context.ledger, &context.promotion.to)?.verify;
+        let checks = askable(checks, context.ledger, &release);
         let checks: Vec<Check> = checks.into_iter().filter_map(for_known_good).collect();
         let check_context = self.check_context(context, &release)?;
         let mut results = self.run_checks(context, &deployment, &checks, &check_context).await?;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use sealift_domain::{
     name::ComponentName,
-    promotion::Done,
+    promotion::{Done, Kind},
     quantity::{ByteSize, Period},
     reference::{Pinned, Tag},
+    tag::TagTemplateError,
     undo::Undo,
 };
 
@@ -172,7 +173,12 @@ fn rendered_tags(context: &Context<'_>, mode: TagMode) -> Result<BTreeMap<Compon
     for (name, values) in &values {
         let mut tags = Vec::new();
         for template in environment.tags.iter().filter(|t| t.is_immutable() == (mode == TagMode::Immutable)) {
-            tags.push(template.render(values).map_err(|e| StepError::new(code::TAG_TEMPLATE, e.to_string()))?);
+            match template.render(values) {
+                Ok(tag) => tags.push(tag),
+                // A baseline has no build record, and can be gone back to all the same: without that name.
+                Err(TagTemplateError::NoValue { .. }) if context.promotion.kind == Kind::Rollback => {}
+                Err(error) => return Err(StepError::new(code::TAG_TEMPLATE, error.to_string())),
+            }
         }
         rendered.insert(name.clone(), tags);
     }

@@ -12,6 +12,7 @@ use sealift_domain::{
 
 use super::{Context, Outcome, StepError};
 use crate::{
+    checks::askable,
     code, places,
     ports::{
         driver::{Deployment, Driver},
@@ -47,7 +48,8 @@ impl Worker<'_> {
     pub(super) async fn verify(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
         self.start_watching(context).await?;
         let candidate = self.candidate(context).await?;
-        let checks = places::environment(context.ledger, &context.promotion.to)?.verify.clone();
+        let checks = &places::environment(context.ledger, &context.promotion.to)?.verify;
+        let checks = askable(checks, context.ledger, &context.promotion.release);
         let check_context = self.check_context(context, &context.promotion.release)?;
         let mut results = self.run_checks(context, &candidate, &checks, &check_context).await?;
         if results.iter().any(|result| !result.passed) {
