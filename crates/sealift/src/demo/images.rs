@@ -6,12 +6,17 @@ use serde_json::json;
 /// The web service, built by `build.rs`.
 const SERVICE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hello"));
 
-/// A release of the web service.
-pub(super) fn release(version: &str) -> Built {
-    let mut variables = vec![format!("VERSION={version}")];
-    if version == "1.9.0" {
-        variables.push("NEEDS=DATABASE_URL".to_owned());
-    }
+/// A release of the web service, healthy anywhere.
+pub fn release(version: &str) -> Built {
+    built(version, vec![format!("VERSION={version}")])
+}
+
+/// A release of the web service that is healthy only where `variable` is set.
+pub fn release_that_needs(variable: &str, version: &str) -> Built {
+    built(version, vec![format!("VERSION={version}"), format!("NEEDS={variable}")])
+}
+
+fn built(version: &str, variables: Vec<String>) -> Built {
     Builder::new()
         .platform(os(), architecture(), None)
         .runtime("Entrypoint", json!(["/hello"]))

@@ -1,6 +1,6 @@
 //! The demo: the main job before the user's eyes, on real parts that this program brings along.
 
-mod images;
+pub mod images;
 mod place;
 mod report;
 
