@@ -23,6 +23,8 @@ use super::{
 const START_WITHIN: Duration = Duration::from_secs(15);
 /// How long an agent and its services may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(120);
+/// How long an agent that broke off may take to be gone.
+const TAKE_OVER_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Variables of the caller that an agent may see. Services see none of them.
@@ -84,16 +86,24 @@ impl AgentClient {
 
     async fn ask(&self, command: Command, within: Option<Duration>) -> Result<Outcome, DriverError> {
         let request = Request { version: VERSION, command };
-        let mut broken = 0;
+        let deadline = Instant::now() + TAKE_OVER_WITHIN;
+        let mut started = false;
         loop {
             match exchange(&self.state, &request, within).await {
                 Ok(outcome) => return Ok(outcome),
-                Err(NoAnswer::NotRunning) => self.start().await?,
-                // Every command can be repeated, with the agent that comes after this one. Once: it may be the command.
-                Err(NoAnswer::Broken(_)) if broken == 0 => broken += 1,
+                Err(NoAnswer::NotRunning) if !started => {
+                    self.start().await?;
+                    started = true;
+                }
+                // It died, or is still dying with its socket open. Every command can be repeated with the agent that comes
+                // after it, but not for ever: the command itself may be what it dies of.
+                Err(NoAnswer::Broken(_)) if !started && Instant::now() < deadline => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
                 Err(NoAnswer::Broken(error) | NoAnswer::Failed(error)) => {
                     return Err(self.unreachable(&error.to_string()));
                 }
+                Err(NoAnswer::NotRunning) => return Err(self.unreachable("ended as soon as it was started")),
             }
         }
     }
