@@ -116,7 +116,11 @@ environments:
 
     /// Pushes a release to the first registry, as a build would, and returns its name there.
     pub(super) fn push(&self, version: &str) -> String {
-        self.staging_registry.push("hello", &images::release(version), Some(version));
+        let image = match version {
+            "1.9.0" => images::service(version, Some("DATABASE_URL")).build(),
+            _ => images::service(version, None).build(),
+        };
+        self.staging_registry.push("hello", &image, Some(version));
         format!("{}/hello:{version}", self.staging_registry.address())
     }
 

@@ -14,3 +14,5 @@ mod race;
 mod real_registry;
 mod road;
 mod webhook;
+mod dependencies;
+mod glossary;
