@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod architecture;
-mod commands;
 mod baseline;
+mod commands;
 mod demo;
+mod dependencies;
 mod exits;
+mod glossary;
 mod kill;
 mod output;
 mod place;
@@ -14,5 +16,3 @@ mod race;
 mod real_registry;
 mod road;
 mod webhook;
-mod dependencies;
-mod glossary;
