@@ -5,6 +5,7 @@ mod architecture;
 mod baseline;
 mod demo;
 mod exits;
+mod fixture_log;
 mod kill;
 mod output;
 mod place;
