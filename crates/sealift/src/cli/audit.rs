@@ -46,7 +46,11 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         Args::Verify { checkpoint } => verify(shell, global, &session, checkpoint).await.map_err(one),
         Args::Checkpoint => {
             let checkpoint = session.book.log().checkpoint().await.map_err(|e| one(failure::of_log(&e)))?;
-            shell.print(&checkpoint);
+            if global.json() {
+                shell.print(&format!("{}\n", json!({"schema_version": 1, "checkpoint": checkpoint})));
+            } else {
+                shell.print(&checkpoint);
+            }
             Ok(Exit::Ok)
         }
         Args::Show { promotion } => show(shell, &session, promotion).await.map_err(one),
@@ -98,7 +102,8 @@ async fn show(shell: &Shell, session: &Session, promotion: Option<PromotionId>) 
         None => ledger.promotions.values().collect(),
     };
     for promotion in records {
-        let record = serde_json::to_string(&view::audit_record(&ledger, promotion)).unwrap_or_default();
+        let mut record = serde_json::to_value(view::audit_record(&ledger, promotion)).unwrap_or_default();
+        record["schema_version"] = json!(1);
         shell.print(&format!("{record}\n"));
     }
     Ok(Exit::Ok)

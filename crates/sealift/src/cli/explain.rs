@@ -31,7 +31,12 @@ pub struct Args {
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     if let Some(page) = catalogue::explain(&args.what) {
-        shell.print(&format!("{}\n", page.trim_end()));
+        if global.json() {
+            let value = json!({"schema_version": 1, "what": args.what, "page": page.trim_end()});
+            shell.print(&format!("{value}\n"));
+        } else {
+            shell.print(&format!("{}\n", page.trim_end()));
+        }
         return Ok(Exit::Ok);
     }
     let one = |d| vec![d];

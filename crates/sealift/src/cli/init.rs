@@ -9,6 +9,7 @@ use sealift_domain::{
     reference::Repository,
 };
 use sealift_engine::{book::Book, init, ports::clock::Entropy};
+use serde_json::json;
 
 use super::{Ends, Global};
 use crate::{
@@ -73,6 +74,17 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     init::first(&book, config.policy.clone(), contacts(&config, entropy.as_ref()))
         .await
         .map_err(|e| one(failure::of_engine(e)))?;
+    if global.json() {
+        let value = json!({
+            "schema_version": 1,
+            "app": config.policy.app,
+            "log": config.store,
+            "public_key": wiring::verifier_path(&config.store),
+            "policy": config.policy.digest(),
+        });
+        shell.print(&format!("{value}\n"));
+        return Ok(Exit::Ok);
+    }
     told.push(format!("created {} and its key", config.store.display()));
     told.push(format!("public  {}", wiring::verifier_path(&config.store).display()));
     told.push("policy  accepted on first use; changes need `sealift policy accept`".to_owned());

@@ -37,9 +37,13 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         }
         Args::Diff if differs.is_empty() => shell.print("sealift.yaml is the accepted policy\n"),
         Args::Diff => shell.print(&format!("{}\n", differs.join("\n"))),
-        Args::Accept { .. } if differs.is_empty() => shell.print("sealift.yaml is the accepted policy already\n"),
+        Args::Accept { .. } if differs.is_empty() => {
+            accepted_is(shell, global, accepted, "sealift.yaml is the accepted policy already");
+        }
         Args::Accept { identity } => {
-            shell.tell(&format!("{}\n", differs.join("\n")));
+            if !global.json() {
+                shell.tell(&format!("{}\n", differs.join("\n")));
+            }
             let message = init::acceptance(accepted, &session.config.policy);
             let mut given = Vec::new();
             let keys: Vec<Option<&PathBuf>> =
@@ -55,10 +59,20 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             init::change(&session.book, signatures, session.config.policy.clone(), contacts, &given)
                 .await
                 .map_err(|e| one(failure::of_policy_change(e)))?;
-            shell.print("accepted; approvals given under the policy before no longer count\n");
+            let words = "accepted; approvals given under the policy before no longer count";
+            accepted_is(shell, global, &session.config.policy, words);
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Says which policy is in force now.
+fn accepted_is(shell: &Shell, global: &Global, policy: &Policy, words: &str) {
+    if global.json() {
+        shell.print(&format!("{}\n", json!({"schema_version": 1, "accepted": policy.digest()})));
+    } else {
+        shell.print(&format!("{words}\n"));
+    }
 }
 
 /// How two policies differ: one line for each value.

@@ -8,6 +8,7 @@ mod demo;
 mod dependencies;
 mod exits;
 mod glossary;
+mod fixture_log;
 mod kill;
 mod output;
 mod place;
