@@ -25,9 +25,10 @@ struct Found {
 }
 
 /// What a placeholder may stand for, tried one after the other.
-const VALUES: [&str; 6] = [
+const VALUES: [&str; 7] = [
     "production",
     "17",
+    "ghcr.io/acme/web",
     "ghcr.io/acme/web:main",
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "2030-01-01T00:00:00Z",
@@ -249,7 +250,10 @@ fn in_rust(text: &str, place: &str, found: &mut Vec<Found>) {
     for line in joined.lines() {
         let typed = !line.trim_start().starts_with("//");
         let mut push = |text: &str| {
-            found.push(Found { place: place.to_owned(), text: text.to_owned(), typed });
+            // `sealift {again} …`: which command it is, the program decides.
+            if !text.starts_with("sealift {") {
+                found.push(Found { place: place.to_owned(), text: text.to_owned(), typed });
+            }
         };
         for part in line.split('`').skip(1).filter(|part| part.starts_with("sealift ")) {
             push(part);
@@ -258,11 +262,7 @@ fn in_rust(text: &str, place: &str, found: &mut Vec<Found>) {
             let rest = &line[start.0 + start.1.len() - "sealift ".len()..];
             let closed = rest.replace("\\\"", "\u{1}");
             let end = closed.find(['"', '\\']).unwrap_or(closed.len());
-            let text = closed[..end].replace('\u{1}', "\"");
-            // `sealift {again} …`: which command it is, the program decides.
-            if !text.starts_with("sealift {") {
-                push(&text);
-            }
+            push(&closed[..end].replace('\u{1}', "\""));
         }
     }
 }
@@ -271,7 +271,7 @@ fn in_rust(text: &str, place: &str, found: &mut Vec<Found>) {
 fn in_markdown(text: &str, place: &str, found: &mut Vec<Found>) {
     let mut typed = false;
     let (mut fenced, mut prose) = (false, String::new());
-    let mut spans = |prose: &mut String, typed: bool, found: &mut Vec<Found>| {
+    let spans = |prose: &mut String, typed: bool, found: &mut Vec<Found>| {
         for part in prose.split('`').skip(1).step_by(2).filter(|part| part.starts_with("sealift ")) {
             found.push(Found { place: place.to_owned(), text: part.to_owned(), typed });
         }
