@@ -1,3 +1,19 @@
 //! The use cases of Sealift. They decide with `sealift-domain`, act through [`ports`], and append to the log.
 
+pub mod audit;
+pub mod book;
+mod checks;
+pub mod code;
+pub mod decide;
+pub mod error;
+pub mod init;
+pub mod judge;
+pub mod outbox;
+pub mod places;
 pub mod ports;
+pub mod progress;
+pub mod record;
+pub mod request;
+pub mod view;
+pub mod worker;
+pub mod world;

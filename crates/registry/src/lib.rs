@@ -1,1 +1,28 @@
-//! (skeleton)
+//! Registries over HTTP: an OCI distribution client made for promotion, and a strict in-process registry.
+//!
+//! - [`client::Client`] implements the engine's registry port: raw manifests by digest, graph copy, tags, inspection.
+//! - [`server::Server`] is a registry in memory that is strict about the OCI Distribution Specification 1.1 and can be
+//!   scripted to fail. The demo and the tests run against it.
+//! - [`image`] builds small images for both.
+
+pub mod client;
+pub mod credentials;
+pub mod graph;
+pub mod image;
+pub mod manifest;
+pub mod secret;
+pub mod server;
+
+mod auth;
+mod blob;
+mod challenge;
+mod copy;
+mod endpoint;
+mod error;
+mod inspect;
+mod manifest_http;
+mod retry;
+mod scope;
+mod tags;
+mod transport;
+mod upload;

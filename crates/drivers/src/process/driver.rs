@@ -111,11 +111,22 @@ impl ProcessDriver {
         fence: u64,
         observer: &dyn DriverObserver,
     ) -> Result<(), DriverError> {
-        let refused = |why: String| failure(DriverErrorKind::Preflight, why);
+        let key = &target.deployment.key;
+        let status = self.agent.call(Command::Check(target.place(fence)), QUICK).await?;
+        // What runs needs neither its image nor the registry: the way back must not depend on either.
+        let runs = service(&status, key).is_some_and(|service| service.pid.is_some());
+        if !runs {
+            self.start(target, fence, observer).await?;
+        }
+        self.wait_until_up(target).await?;
+        observer.note(&format!("{key} is up"));
+        Ok(())
+    }
+
+    async fn start(&self, target: &Target<'_>, fence: u64, observer: &dyn DriverObserver) -> Result<(), DriverError> {
         let secrets = secrets(&target.config)?;
-        self.agent.call(Command::Check(target.place(fence)), QUICK).await?;
         let image = self.images.pull(target.image, observer).await?;
-        let launch = Launch::service(&image, &target.config).map_err(refused)?;
+        let launch = Launch::service(&image, &target.config).map_err(|why| failure(DriverErrorKind::Preflight, why))?;
         let start = Start {
             place: target.place(fence),
             component: target.component.clone(),
@@ -130,8 +141,6 @@ impl ProcessDriver {
         let status = self.agent.call(Command::Start(Box::new(start)), self.patience()).await?;
         let service = service(&status, key).ok_or_else(|| self.ended(key, None))?;
         observer.note(&format!("{key} runs on port {}, waiting for {}", service.port, target.config.health));
-        self.wait_until_up(target).await?;
-        observer.note(&format!("{key} is up"));
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 pub mod clock;
 pub mod driver;
+pub mod host;
 pub mod log;
 pub mod notifier;
 pub mod probe;
 pub mod registry;
+pub mod signature;

@@ -1,0 +1,30 @@
+# Two commands for a fresh machine with the Rust toolchain: `make demo` and `make test`.
+
+.PHONY: demo test check bench fmt help
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: ## The main job on embedded parts, in well under a minute after the build
+	@scripts/setup demo
+	@cargo build --quiet --bin sealift
+	@target/debug/sealift demo $(ARGS)
+
+test: ## Format, lints and every test, with all set-up
+	@scripts/setup test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@scripts/test
+
+check: ## Format, lints, and the dependency policy where cargo-deny is installed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; \
+	else echo "cargo-deny is not installed: cargo install cargo-deny --locked"; fi
+
+bench: ## Figures of the main paths, as a table
+	@scripts/setup test
+	@cargo bench --quiet --bench roads -- $(ARGS)
+
+fmt: ## Format
+	cargo fmt --all

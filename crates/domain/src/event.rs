@@ -1,0 +1,260 @@
+//! Everything that can stand in the log.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    approval::Proof,
+    digest::Digest,
+    freeze::{Freeze, Hold, HoldScope},
+    ledger::Ledger,
+    name::{ChannelName, EnvironmentName, PersonId},
+    personal::Personal,
+    policy::{Contact, Policy},
+    promotion::{PromotionEvent, PromotionId},
+    record::Build,
+    release::Release,
+};
+
+/// A fact of the log. Its JSON form is the body of a leaf; its `kind` stands in the leaf too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Event {
+    /// The policy that counts from here on.
+    PolicyAccepted(Box<PolicyAccepted>),
+    /// An artifact was built.
+    BuildRecorded(Build),
+    /// A release runs somewhere without our having brought it there.
+    DeploymentRecorded(DeploymentRecorded),
+    /// A release was verified outside a promotion, or found wanting.
+    VerificationRecorded(VerificationRecorded),
+    /// Something happened to a promotion.
+    Promotion(Box<PromotionChanged>),
+    /// Somebody took an environment for a while.
+    LeaseTaken(LeaseTaken),
+    /// The environment is free again.
+    LeaseReleased(LeaseReleased),
+    /// A digest or an environment is blocked.
+    HoldPlaced(HoldPlaced),
+    /// The block is gone.
+    HoldReleased(HoldReleased),
+    /// An environment is frozen for a while.
+    FreezePlaced(FreezePlaced),
+    /// The freezes of an environment that were placed by hand are gone.
+    FreezeLifted(FreezeLifted),
+    /// A channel took a notice.
+    NoticeDelivered(NoticeReceipt),
+    /// A channel refused a notice for good.
+    NoticeRefused(NoticeReceipt),
+    /// The whole fold up to here, so that a reader may begin here.
+    Snapshot(Box<Ledger>),
+}
+
+/// See [`Event::PolicyAccepted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyAccepted {
+    /// The policy.
+    pub policy: Policy,
+    /// How to reach its people.
+    #[serde(default)]
+    pub contacts: BTreeMap<PersonId, Contact>,
+    /// Who accepted it and how we know; empty for the first one, which is trusted on first use.
+    #[serde(default)]
+    pub accepted_by: BTreeMap<PersonId, Proof>,
+}
+
+/// See [`Event::DeploymentRecorded`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentRecorded {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// What.
+    pub release: Release,
+    /// What it was started from, if the driver knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Digest>,
+    /// Whether it is imported as the first thing to go back to.
+    pub baseline: bool,
+}
+
+/// See [`Event::VerificationRecorded`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerificationRecorded {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// What.
+    pub release: Release,
+    /// Whether every check holds.
+    pub passed: bool,
+    /// What was found, in short.
+    pub summary: String,
+}
+
+/// See [`Event::Promotion`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionChanged {
+    /// Which; for a request, its own index in the log.
+    pub promotion: PromotionId,
+    /// The fencing number of the lease under which a step was done or failed; `None` for everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<u64>,
+    /// What happened.
+    pub change: PromotionEvent,
+}
+
+/// See [`Event::LeaseTaken`]. The index of this leaf is the fencing number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseTaken {
+    /// What is taken.
+    pub environment: EnvironmentName,
+    /// For what.
+    pub promotion: PromotionId,
+    /// Who holds it.
+    pub holder: Holder,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// A running program that holds a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Random, once for each run of the program.
+    pub run: String,
+    /// The machine, by a digest of its id: enough to know whether it is this one.
+    pub machine: Digest,
+    /// The process.
+    pub pid: u32,
+    /// When the process began, in the kernel's ticks: a process number alone can come back.
+    pub started: u64,
+}
+
+/// See [`Event::LeaseReleased`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseReleased {
+    /// What is free again.
+    pub environment: EnvironmentName,
+    /// The fencing number of the lease.
+    pub lease: u64,
+}
+
+/// See [`Event::HoldPlaced`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldPlaced {
+    /// The hold.
+    pub hold: Hold,
+}
+
+/// See [`Event::HoldReleased`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldReleased {
+    /// What is no longer blocked.
+    pub scope: HoldScope,
+    /// Why.
+    pub reason: String,
+}
+
+/// See [`Event::FreezePlaced`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezePlaced {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// When, and why.
+    pub freeze: Freeze,
+}
+
+/// See [`Event::FreezeLifted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeLifted {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// Why.
+    pub reason: String,
+}
+
+/// See [`Event::NoticeDelivered`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeReceipt {
+    /// The log index of the event that the notice tells.
+    pub notice: u64,
+    /// Where it went.
+    pub channel: ChannelName,
+    /// What the channel said, where it refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Event {
+    /// The kind that stands in the leaf: readable without the body, also after the body was erased.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::PolicyAccepted(_) => "policy-accepted".into(),
+            Self::BuildRecorded(_) => "build-recorded".into(),
+            Self::DeploymentRecorded(_) => "deployment-recorded".into(),
+            Self::VerificationRecorded(_) => "verification-recorded".into(),
+            Self::Promotion(changed) => format!("promotion.{}", changed.change.name()),
+            Self::LeaseTaken(_) => "lease-taken".into(),
+            Self::LeaseReleased(_) => "lease-released".into(),
+            Self::HoldPlaced(_) => "hold-placed".into(),
+            Self::HoldReleased(_) => "hold-released".into(),
+            Self::FreezePlaced(_) => "freeze-placed".into(),
+            Self::FreezeLifted(_) => "freeze-lifted".into(),
+            Self::NoticeDelivered(_) => "notice-delivered".into(),
+            Self::NoticeRefused(_) => "notice-refused".into(),
+            Self::Snapshot(_) => "snapshot".into(),
+        }
+    }
+
+    /// Visits every personal text that the event carries.
+    pub fn each_personal(&mut self, visit: &mut dyn FnMut(&mut Personal)) {
+        match self {
+            Self::PolicyAccepted(accepted) => each_contact(&mut accepted.contacts, visit),
+            Self::Snapshot(ledger) => each_contact(&mut ledger.contacts, visit),
+            _ => {}
+        }
+    }
+
+    /// What the event refers to beside the log, other than its own body and openings.
+    pub fn evidence(&self) -> Vec<Digest> {
+        match self {
+            Self::PolicyAccepted(accepted) => accepted.accepted_by.values().flat_map(proof_objects).collect(),
+            Self::DeploymentRecorded(recorded) => recorded.definition.into_iter().collect(),
+            Self::Promotion(changed) => promotion_evidence(&changed.change),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Visits the personal texts of a set of contacts.
+fn each_contact(contacts: &mut BTreeMap<PersonId, Contact>, visit: &mut dyn FnMut(&mut Personal)) {
+    for contact in contacts.values_mut() {
+        contact.email.iter_mut().chain(contact.github.iter_mut()).for_each(&mut *visit);
+    }
+}
+
+fn proof_objects(proof: &Proof) -> Vec<Digest> {
+    let Proof::Sshsig { statement, signature, .. } = proof;
+    vec![*statement, *signature]
+}
+
+fn promotion_evidence(event: &PromotionEvent) -> Vec<Digest> {
+    use crate::promotion::{Done, Requester};
+    match event {
+        PromotionEvent::Requested(request) => match &request.requester {
+            Requester::Person { proof, .. } => proof_objects(proof),
+            Requester::Unknown => Vec::new(),
+        },
+        PromotionEvent::Approved(approval) => proof_objects(&approval.proof),
+        PromotionEvent::Rejected { proof, .. } => proof_objects(proof),
+        PromotionEvent::Done(Done::Prepare { definition }) => vec![*definition],
+        PromotionEvent::Done(Done::Verify(summary) | Done::ConfirmRestored(summary)) => {
+            summary.report.into_iter().collect()
+        }
+        PromotionEvent::Failed { failure, .. } => failure.evidence.clone(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! The environment is not frozen.
+
+use super::{Facts, Finding};
+use crate::promotion::Kind;
+
+pub(super) const CODE: &str = "G006";
+pub(super) const SUMMARY: &str = "The target environment is not in a freeze. Rollbacks are exempt.";
+
+pub(super) fn judge(facts: &Facts) -> Finding {
+    if facts.kind == Kind::Rollback {
+        return Finding::pass("freezes do not stop a rollback");
+    }
+    if let Some(broken) = facts.freezes.iter().find(|freeze| freeze.until <= freeze.from) {
+        return Finding::error(
+            format!("a freeze ends at {} and begins at {}, so it cannot be judged", broken.until, broken.from),
+            "correct the freeze: it must end after it begins",
+        );
+    }
+    let active = facts.freezes.iter().filter(|freeze| freeze.covers(facts.now)).max_by_key(|freeze| freeze.until);
+    match active {
+        None => Finding::pass(format!("{} is not frozen", facts.path.to)),
+        Some(freeze) => Finding::fail(
+            format!("{} is frozen until {}: {}", facts.path.to, freeze.until, freeze.reason),
+            format!(
+                "wait; a freeze that was placed by hand is ended by `sealift freeze {} --lift --reason \"…\"`",
+                facts.path.to
+            ),
+        )
+        .clears(freeze.until),
+    }
+}

@@ -1,0 +1,322 @@
+//! The reducer over the whole log.
+
+use jiff::Timestamp;
+
+use super::{EnvironmentRecord, Lease, Ledger, Live, Notice};
+use crate::{
+    digest::Digest,
+    event::{
+        DeploymentRecorded, Event, LeaseReleased, LeaseTaken, PolicyAccepted, PromotionChanged, VerificationRecorded,
+    },
+    freeze::{Hold, HoldScope},
+    promotion::{Done, Ended, IllegalEvent, Kind, Promotion, PromotionEvent, PromotionId, Stage, Status, Step},
+    record::{Grade, Recorded},
+    undo::Observed,
+};
+
+/// An entry that cannot follow what stands before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IllegalEntry {
+    /// An event cannot happen to its promotion.
+    #[error(transparent)]
+    Promotion(#[from] IllegalEvent),
+    /// A promotion is named that was never requested.
+    #[error("promotion {0} was never requested")]
+    NoPromotion(PromotionId),
+    /// A request does not bear its own index.
+    #[error("a request at index {index} calls itself promotion {id}")]
+    Misnumbered {
+        /// Where it stands.
+        index: u64,
+        /// What it says.
+        id: PromotionId,
+    },
+    /// Something else has the environment.
+    #[error("promotion {other} holds {environment}")]
+    Held {
+        /// The environment.
+        environment: String,
+        /// What has it.
+        other: PromotionId,
+    },
+    /// A lease is released that is not held.
+    #[error("no lease {0} is held")]
+    NoLease(u64),
+    /// Nothing of that kind is there to be changed.
+    #[error("{0} is not there")]
+    Nothing(String),
+    /// A snapshot differs from the fold of what stands before it.
+    #[error("the snapshot at index {0} is not the fold of the entries before it")]
+    ForeignSnapshot(u64),
+    /// Entries must be applied in order, from the beginning or from a snapshot.
+    #[error("entry {index} cannot follow after {size} entries")]
+    OutOfOrder {
+        /// What was offered.
+        index: u64,
+        /// What was folded.
+        size: u64,
+    },
+}
+
+/// Where an entry stands, for what its event leaves in the ledger.
+#[derive(Clone, Copy)]
+struct At {
+    index: u64,
+    time: Timestamp,
+    body: Digest,
+}
+
+impl Ledger {
+    /// A ledger that begins at a snapshot which is entry `index`.
+    pub fn from_snapshot(snapshot: Self, index: u64) -> Result<Self, IllegalEntry> {
+        if snapshot.size != index {
+            return Err(IllegalEntry::ForeignSnapshot(index));
+        }
+        Ok(Self { size: index + 1, ..snapshot })
+    }
+
+    /// Folds entry `index` with its time, the digest of its body and its event. On error nothing has changed.
+    pub fn apply(&mut self, index: u64, time: Timestamp, body: Digest, event: Event) -> Result<(), IllegalEntry> {
+        if index != self.size {
+            return Err(IllegalEntry::OutOfOrder { index, size: self.size });
+        }
+        self.take(At { index, time, body }, event)?;
+        self.size += 1;
+        Ok(())
+    }
+
+    fn take(&mut self, at: At, event: Event) -> Result<(), IllegalEntry> {
+        match event {
+            Event::PolicyAccepted(accepted) => self.policy_accepted(*accepted),
+            Event::BuildRecorded(build) => {
+                self.newest_build = Some(build.digest);
+                let recorded = Recorded { at: at.time, receipt: at.body, fact: build };
+                self.builds.insert(recorded.fact.digest, recorded);
+            }
+            Event::DeploymentRecorded(recorded) => self.deployment_recorded(recorded, at)?,
+            Event::VerificationRecorded(recorded) => self.verification_recorded(recorded, at)?,
+            Event::Promotion(changed) => self.promotion_changed(*changed, at)?,
+            Event::LeaseTaken(taken) => self.lease_taken(taken, at)?,
+            Event::LeaseReleased(released) => self.lease_released(&released)?,
+            Event::HoldPlaced(placed) => self.hold(placed.hold),
+            Event::HoldReleased(released) => {
+                if self.holds.remove(&released.scope).is_none() {
+                    return Err(IllegalEntry::Nothing(format!("a hold on {}", released.scope)));
+                }
+            }
+            Event::FreezePlaced(placed) => self.freezes.entry(placed.environment).or_default().push(placed.freeze),
+            Event::FreezeLifted(lifted) => {
+                if self.freezes.remove(&lifted.environment).is_none() {
+                    return Err(IllegalEntry::Nothing(format!("a freeze of {}", lifted.environment)));
+                }
+            }
+            Event::NoticeDelivered(receipt) | Event::NoticeRefused(receipt) => {
+                if !self.outbox.settle(receipt.notice, &receipt.channel) {
+                    return Err(IllegalEntry::Nothing(format!("notice {} to {}", receipt.notice, receipt.channel)));
+                }
+            }
+            Event::Snapshot(snapshot) => {
+                if *snapshot != *self {
+                    return Err(IllegalEntry::ForeignSnapshot(at.index));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn policy_accepted(&mut self, accepted: PolicyAccepted) {
+        self.policy = Some(accepted.policy);
+        self.contacts = accepted.contacts;
+    }
+
+    fn environment(&mut self, name: &crate::name::EnvironmentName) -> &mut EnvironmentRecord {
+        self.environments.entry(name.clone()).or_default()
+    }
+
+    fn deployment_recorded(&mut self, recorded: DeploymentRecorded, at: At) -> Result<(), IllegalEntry> {
+        let DeploymentRecorded { environment, release, definition, baseline } = recorded;
+        // What a promotion goes on to verify must be what it switched to.
+        if let Some(other) = self.running_promotion(&environment).map(|promotion| promotion.id) {
+            return Err(IllegalEntry::Held { environment: environment.to_string(), other });
+        }
+        let record = self.environment(&environment);
+        record.goes_live(Live { release: release.clone(), promotion: None, since: at.time, definition });
+        if baseline {
+            record.verified(&release, Grade::Baseline, at.time, at.body);
+        }
+        Ok(())
+    }
+
+    fn verification_recorded(&mut self, recorded: VerificationRecorded, at: At) -> Result<(), IllegalEntry> {
+        let live = self.environments.get(&recorded.environment).and_then(|record| record.live.as_ref());
+        // Nothing is verified where it does not run; that it failed there is taken at any time.
+        if recorded.passed && live.is_none_or(|live| live.release != recorded.release) {
+            let what = format!("{}, live in {},", recorded.release, recorded.environment);
+            return Err(IllegalEntry::Nothing(what));
+        }
+        let record = self.environment(&recorded.environment);
+        if recorded.passed {
+            record.verified(&recorded.release, Grade::Verified, at.time, at.body);
+        } else {
+            record.failed(&recorded.release, recorded.summary, at.time, at.body);
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, hold: Hold) {
+        self.holds.insert(hold.scope.clone(), hold);
+    }
+
+    fn lease_taken(&mut self, taken: LeaseTaken, at: At) -> Result<(), IllegalEntry> {
+        if let Some(held) = self.leases.get(&taken.environment) {
+            let over = self.promotions.get(&held.promotion).is_none_or(Promotion::has_ended);
+            // The same promotion may be taken over: its holder died. Another one must wait for it to end.
+            if held.promotion != taken.promotion && !over {
+                return Err(IllegalEntry::Held { environment: taken.environment.to_string(), other: held.promotion });
+            }
+        }
+        if let Some(running) = self.running_promotion(&taken.environment).filter(|p| p.id != taken.promotion) {
+            return Err(IllegalEntry::Held { environment: taken.environment.to_string(), other: running.id });
+        }
+        let lease =
+            Lease { fence: at.index, promotion: taken.promotion, holder: taken.holder, expires_at: taken.expires_at };
+        self.leases.insert(taken.environment, lease);
+        Ok(())
+    }
+
+    fn lease_released(&mut self, released: &LeaseReleased) -> Result<(), IllegalEntry> {
+        match self.leases.get(&released.environment) {
+            Some(lease) if lease.fence == released.lease => {
+                self.leases.remove(&released.environment);
+                Ok(())
+            }
+            _ => Err(IllegalEntry::NoLease(released.lease)),
+        }
+    }
+
+    fn promotion_changed(&mut self, changed: PromotionChanged, at: At) -> Result<(), IllegalEntry> {
+        let id = changed.promotion;
+        if let PromotionEvent::Requested(request) = changed.change {
+            if id.0 != at.index {
+                return Err(IllegalEntry::Misnumbered { index: at.index, id });
+            }
+            self.promotions.insert(id, Promotion::request(id, request, at.time));
+            return Ok(());
+        }
+        let before = self.promotions.get(&id).ok_or(IllegalEntry::NoPromotion(id))?;
+        self.under_its_lease(before, &changed)?;
+        let mut after = before.clone();
+        after.apply(changed.change.clone(), at.time)?;
+        self.one_at_a_time(before, &after)?;
+        let told = before.notice();
+        self.leave_traces(&changed.change, &after, at);
+        if after.notice() != told {
+            self.tell(&after, at);
+        }
+        self.promotions.insert(id, after);
+        Ok(())
+    }
+
+    /// A step counts only under the lease that is held now: whoever lost it has nothing more to say.
+    fn under_its_lease(&self, promotion: &Promotion, changed: &PromotionChanged) -> Result<(), IllegalEntry> {
+        if !matches!(changed.change, PromotionEvent::Done(_) | PromotionEvent::Failed { .. }) {
+            return Ok(());
+        }
+        let lease = self.leases.get(&promotion.to).filter(|lease| lease.promotion == promotion.id);
+        let held = lease.map(|lease| lease.fence);
+        match changed.lease {
+            Some(lease) if held == Some(lease) => Ok(()),
+            lease => Err(IllegalEntry::NoLease(lease.unwrap_or_default())),
+        }
+    }
+
+    /// Work begins only under the environment's lease, so only one promotion works on it.
+    fn one_at_a_time(&self, before: &Promotion, after: &Promotion) -> Result<(), IllegalEntry> {
+        if before.status() == Status::InProgress || after.status() != Status::InProgress {
+            return Ok(());
+        }
+        let held = |other| IllegalEntry::Held { environment: after.to.to_string(), other };
+        match self.leases.get(&after.to) {
+            Some(lease) if lease.promotion == after.id => {}
+            Some(lease) => return Err(held(lease.promotion)),
+            None => return Err(IllegalEntry::Nothing(format!("a lease of {} for promotion {}", after.to, after.id))),
+        }
+        match self.running_promotion(&after.to) {
+            Some(other) if other.id != after.id => Err(held(other.id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a promotion's step means for its environment, for holds and for notices.
+    fn leave_traces(&mut self, event: &PromotionEvent, after: &Promotion, at: At) {
+        match event {
+            PromotionEvent::Done(done) => self.step_done(done, after, at),
+            // Only what ran and was found wanting counts against the release; a registry that would not move a tag does not.
+            PromotionEvent::Failed { step: Step::Switch | Step::Verify, failure, .. } => {
+                let record = self.environment(&after.to);
+                record.failed(&after.release, failure.message.clone(), at.time, at.body);
+                self.hold_release(after, &failure.message);
+            }
+            _ => {}
+        }
+        if let Stage::Ended(Ended::Stuck { blocked, .. }) = &after.stage {
+            let reason = format!("promotion {} is stuck: {}", after.id, blocked.message);
+            self.hold(Hold { scope: HoldScope::Environment(after.to.clone()), reason });
+        }
+    }
+
+    fn step_done(&mut self, done: &Done, after: &Promotion, at: At) {
+        let to = after.to.clone();
+        match done {
+            Done::Switch { .. } => {
+                let live = Live {
+                    release: after.release.clone(),
+                    promotion: Some(after.id),
+                    since: at.time,
+                    definition: after.definition,
+                };
+                self.environment(&to).goes_live(live);
+            }
+            Done::Verify(_) => self.environment(&to).verified(&after.release, Grade::Verified, at.time, at.body),
+            Done::Restore { running: Observed::Running { release, definition } } => {
+                let record = self.environment(&to);
+                let promotion = record.known_good.iter().find(|k| k.release == *release).and_then(|k| k.promotion);
+                let live = Live { release: release.clone(), promotion, since: at.time, definition: *definition };
+                record.goes_live(live);
+            }
+            Done::Restore { running: Observed::Nothing } => self.environment(&to).goes_dark(at.time),
+            Done::ConfirmRestored(_) => {
+                let record = self.environment(&to);
+                if let Some(release) = record.live.as_ref().map(|live| live.release.clone()) {
+                    record.verified(&release, Grade::Verified, at.time, at.body);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A release that failed while it was live is not tried again before somebody has looked at it.
+    fn hold_release(&mut self, failed: &Promotion, why: &str) {
+        if failed.kind == Kind::Rollback {
+            return;
+        }
+        let live_elsewhere = |digest: Digest| {
+            let undo = failed.undo.as_ref().map(|undo| &undo.previous);
+            matches!(undo, Some(Observed::Running { release, .. }) if release.contains(digest))
+        };
+        for (_, digest) in failed.release.components() {
+            // A component that did not change is part of what was live before; holding it would block the way back.
+            if !live_elsewhere(digest) {
+                let reason = format!("promotion {} failed in {}: {why}", failed.id, failed.to);
+                self.hold(Hold { scope: HoldScope::Digest(digest), reason });
+            }
+        }
+    }
+
+    fn tell(&mut self, after: &Promotion, at: At) {
+        let Some(kind) = after.notice() else { return };
+        let channels = self.policy.iter().flat_map(|policy| &policy.notify);
+        let channels = channels.filter(|(_, on)| on.contains(&kind)).map(|(name, _)| name.clone()).collect();
+        self.outbox.put(at.index, Notice { promotion: after.id, kind, at: at.time, channels });
+    }
+}

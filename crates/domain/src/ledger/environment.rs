@@ -1,0 +1,123 @@
+//! What an environment has seen: what is live, how every release stands, what can be gone back to.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    promotion::PromotionId,
+    record::{Grade, Recorded, Standing},
+    release::Release,
+};
+
+/// What is live by our own record. What really runs is the driver's to observe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// The release.
+    pub release: Release,
+    /// The promotion that brought it; `None` if it was recorded.
+    pub promotion: Option<PromotionId>,
+    /// Since when.
+    pub since: Timestamp,
+    /// The digest of the definition that it was started from.
+    pub definition: Option<Digest>,
+}
+
+/// A release that was live and verified here, and can be gone back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// The release.
+    pub release: Release,
+    /// The promotion that brought it.
+    pub promotion: Option<PromotionId>,
+    /// When it was last verified.
+    pub verified_at: Timestamp,
+    /// What that is worth.
+    pub grade: Grade,
+    /// The digest of the definition that it was started from.
+    pub definition: Option<Digest>,
+}
+
+/// What an environment has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentRecord {
+    /// What is live.
+    pub live: Option<Live>,
+    /// How every release stands that ever was here.
+    pub standings: Vec<(Release, Standing)>,
+    /// Releases to go back to, the newest last; each stands here once.
+    pub known_good: Vec<Past>,
+}
+
+impl EnvironmentRecord {
+    /// How `release` stands.
+    pub fn standing(&self, release: &Release) -> Option<&Standing> {
+        self.standings.iter().find(|(r, _)| r == release).map(|(_, s)| s)
+    }
+
+    fn standing_mut(&mut self, release: &Release) -> &mut Standing {
+        let at = match self.standings.iter().position(|(r, _)| r == release) {
+            Some(at) => at,
+            None => {
+                let unknown = Standing { verified: None, until: None, failed: None };
+                self.standings.push((release.clone(), unknown));
+                self.standings.len() - 1
+            }
+        };
+        &mut self.standings[at].1
+    }
+
+    /// The live release if it is verified, else `None`.
+    pub fn verified_now(&self) -> Option<&Release> {
+        let live = &self.live.as_ref()?.release;
+        self.standing(live)?.verified.as_ref()?;
+        Some(live)
+    }
+
+    /// `release` is live from now on.
+    pub(super) fn goes_live(&mut self, live: Live) {
+        if let Some(before) = self.live.take().filter(|before| before.release != live.release) {
+            self.standing_mut(&before.release).until = Some(live.since);
+        }
+        let standing = self.standing_mut(&live.release);
+        if standing.until.take().is_some() {
+            // It was away: what was verified then is no unbroken verification now.
+            standing.verified = None;
+        }
+        self.live = Some(live);
+    }
+
+    /// Nothing is live from now on.
+    pub(super) fn goes_dark(&mut self, at: Timestamp) {
+        if let Some(before) = self.live.take() {
+            self.standing_mut(&before.release).until = Some(at);
+        }
+    }
+
+    /// `release` was verified.
+    pub(super) fn verified(&mut self, release: &Release, grade: Grade, at: Timestamp, receipt: Digest) {
+        let standing = self.standing_mut(release);
+        let better = standing.verified.as_ref().is_none_or(|before| before.fact < grade);
+        if better {
+            standing.verified = Some(Recorded { fact: grade, at, receipt });
+        }
+        let live = self.live.as_ref().filter(|live| live.release == *release);
+        let past = Past {
+            release: release.clone(),
+            promotion: live.and_then(|l| l.promotion),
+            verified_at: at,
+            grade,
+            definition: live.and_then(|l| l.definition),
+        };
+        self.known_good.retain(|known| known.release != *release);
+        self.known_good.push(past);
+    }
+
+    /// `release` failed here.
+    pub(super) fn failed(&mut self, release: &Release, why: String, at: Timestamp, receipt: Digest) {
+        let standing = self.standing_mut(release);
+        standing.verified = None;
+        standing.failed = Some(Recorded { fact: why, at, receipt });
+        self.known_good.retain(|known| known.release != *release);
+    }
+}

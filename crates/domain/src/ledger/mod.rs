@@ -1,0 +1,112 @@
+//! The fold of the whole log: what is so now, because of everything that was written.
+//!
+//! [`Ledger::apply`] takes one entry after the other. Nothing else changes a ledger, so two readers of the same log
+//! have the same ledger, and a row that is shown is never more than a view of it.
+
+mod apply;
+mod environment;
+mod lease;
+mod number_keys;
+mod outbox;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use apply::IllegalEntry;
+pub use environment::{EnvironmentRecord, Live, Past};
+pub use lease::Lease;
+pub use outbox::{Notice, Outbox};
+
+use crate::{
+    digest::Digest,
+    freeze::{Freeze, Hold, HoldScope},
+    name::{EnvironmentName, PersonId},
+    policy::{Contact, Policy},
+    promotion::{Promotion, PromotionId, Status},
+    record::{Build, Recorded, Standing},
+    release::Release,
+};
+
+/// What is so now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// How many entries were folded.
+    pub size: u64,
+    /// The policy in force.
+    pub policy: Option<Policy>,
+    /// How to reach its people.
+    pub contacts: BTreeMap<PersonId, Contact>,
+    /// What was built.
+    pub builds: BTreeMap<Digest, Recorded<Build>>,
+    /// What was built last.
+    pub newest_build: Option<Digest>,
+    /// What every environment has seen.
+    pub environments: BTreeMap<EnvironmentName, EnvironmentRecord>,
+    /// Every promotion.
+    #[serde(with = "number_keys")]
+    pub promotions: BTreeMap<PromotionId, Promotion>,
+    /// Who works on which environment.
+    pub leases: BTreeMap<EnvironmentName, Lease>,
+    /// What is blocked, and why.
+    #[serde(with = "holds_as_list")]
+    pub holds: BTreeMap<HoldScope, Hold>,
+    /// Freezes that were placed by hand.
+    pub freezes: BTreeMap<EnvironmentName, Vec<Freeze>>,
+    /// Notices on their way.
+    pub outbox: Outbox,
+}
+
+/// JSON maps have text keys; holds are a list there.
+mod holds_as_list {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{BTreeMap, Hold, HoldScope};
+
+    pub(super) fn serialize<S: Serializer>(
+        holds: &BTreeMap<HoldScope, Hold>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(holds.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<HoldScope, Hold>, D::Error> {
+        let list = Vec::<Hold>::deserialize(deserializer)?;
+        Ok(list.into_iter().map(|hold| (hold.scope.clone(), hold)).collect())
+    }
+}
+
+impl Ledger {
+    /// The promotion that is not over yet into `environment`, if there is one.
+    pub fn open_promotion(&self, environment: &EnvironmentName) -> Option<&Promotion> {
+        self.promotions.values().rev().find(|p| p.to == *environment && !p.has_ended())
+    }
+
+    /// The promotion that works on `environment` now, if there is one.
+    pub fn running_promotion(&self, environment: &EnvironmentName) -> Option<&Promotion> {
+        self.promotions.values().find(|p| p.to == *environment && p.status() == Status::InProgress)
+    }
+
+    /// How `release` stands in `environment`.
+    pub fn standing(&self, environment: &EnvironmentName, release: &Release) -> Option<&Standing> {
+        self.environments.get(environment)?.standing(release)
+    }
+
+    /// The holds on a digest of `release` or on `environment`.
+    pub fn holds_on(&self, release: &Release, environment: &EnvironmentName) -> Vec<Hold> {
+        let concerns = |hold: &&Hold| match &hold.scope {
+            HoldScope::Digest(digest) => release.contains(*digest),
+            HoldScope::Environment(name) => name == environment,
+        };
+        self.holds.values().filter(concerns).cloned().collect()
+    }
+
+    /// The freezes of `environment`, of the policy and placed by hand.
+    pub fn freezes_of(&self, environment: &EnvironmentName) -> Vec<Freeze> {
+        let declared = self.policy.as_ref().and_then(|p| p.environments.get(environment)).map(|e| e.freezes.clone());
+        let by_hand = self.freezes.get(environment).cloned();
+        declared.into_iter().chain(by_hand).flatten().collect()
+    }
+}

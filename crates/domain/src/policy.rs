@@ -1,0 +1,288 @@
+//! The policy: people, environments, and what it takes to enter each of them. It counts as last accepted in the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    check::Check,
+    digest::Digest,
+    freeze::Freeze,
+    gate::Gates,
+    name::{AppName, ChannelName, ComponentName, EnvironmentName, PersonId, Role},
+    notice::NoticeKind,
+    personal::Personal,
+    quantity::Period,
+    reference::Repository,
+    tag::TagTemplate,
+};
+
+/// What was agreed: who may do what, and what must hold before a release enters an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The application.
+    pub app: AppName,
+    /// Where its source is, a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The people who may sign.
+    #[serde(default)]
+    pub people: BTreeMap<PersonId, Person>,
+    /// The environments by name. Their order is told by `from`.
+    pub environments: BTreeMap<EnvironmentName, Environment>,
+    /// Where notices go, and which.
+    #[serde(default)]
+    pub notify: BTreeMap<ChannelName, BTreeSet<NoticeKind>>,
+}
+
+/// A person's rights and keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// What this person may do.
+    pub roles: BTreeSet<Role>,
+    /// OpenSSH public keys that this person signs with, without their comments.
+    pub ssh: BTreeSet<String>,
+}
+
+/// How to reach a person: erasable, and no part of the policy's digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// E-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Personal>,
+    /// Account name on GitHub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub github: Option<Personal>,
+}
+
+/// What holds for one environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The environment that a release must have been verified in before; `None` for the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<EnvironmentName>,
+    /// Where each component's image is kept for this environment.
+    pub components: BTreeMap<ComponentName, Repository>,
+    /// The names that Sealift gives.
+    #[serde(default)]
+    pub tags: Vec<TagTemplate>,
+    /// The gates that are required beyond those that always are.
+    #[serde(default)]
+    pub gates: Gates,
+    /// Whose consent is needed; `None` was written as `approval: none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRule>,
+    /// When nothing may enter.
+    #[serde(default)]
+    pub freezes: Vec<Freeze>,
+    /// A command to run once from the candidate before the switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<Vec<String>>,
+    /// What must hold after a deployment.
+    #[serde(default)]
+    pub verify: Vec<Check>,
+    /// How to go back.
+    #[serde(default)]
+    pub rollback: RollbackRule,
+}
+
+/// Whose consent is needed to enter an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRule {
+    /// Roles that may approve.
+    pub roles: BTreeSet<Role>,
+    /// How many different persons must approve.
+    #[serde(default = "ApprovalRule::default_count")]
+    pub count: u32,
+    /// How long a request waits, and how long an approval lives.
+    #[serde(default = "ApprovalRule::default_expires")]
+    pub expires: Period,
+    /// Who may not approve.
+    #[serde(default = "ApprovalRule::default_not")]
+    pub not: BTreeSet<Excluded>,
+}
+
+/// Somebody who may not approve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Excluded {
+    /// Who asked for the promotion.
+    Requester,
+    /// Who wrote the source commit.
+    Author,
+}
+
+/// How an environment goes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRule {
+    /// Whether a failed verification restores the previous release by itself.
+    #[serde(default = "RollbackRule::default_automatic")]
+    pub automatic: bool,
+    /// How many earlier releases stay ready on the host.
+    #[serde(default = "RollbackRule::default_keep")]
+    pub keep: u32,
+}
+
+impl ApprovalRule {
+    fn default_count() -> u32 {
+        1
+    }
+
+    fn default_expires() -> Period {
+        Period::from_secs(24 * 3600)
+    }
+
+    fn default_not() -> BTreeSet<Excluded> {
+        BTreeSet::from([Excluded::Requester])
+    }
+}
+
+impl RollbackRule {
+    fn default_automatic() -> bool {
+        true
+    }
+
+    fn default_keep() -> u32 {
+        10
+    }
+}
+
+impl Default for RollbackRule {
+    fn default() -> Self {
+        Self { automatic: true, keep: Self::default_keep() }
+    }
+}
+
+/// What makes a policy impossible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// `from` names no environment.
+    #[error("environment `{environment}` comes from `{from}`, which does not exist")]
+    UnknownFrom {
+        /// The environment that says so.
+        environment: EnvironmentName,
+        /// What it names.
+        from: EnvironmentName,
+    },
+    /// `from` leads in a circle.
+    #[error("environment `{0}` comes, in the end, from itself")]
+    Circle(EnvironmentName),
+    /// The environments do not have the same components.
+    #[error("environment `{environment}` has other components than `{from}`; a release moves as one")]
+    Components {
+        /// The environment.
+        environment: EnvironmentName,
+        /// Where it comes from.
+        from: EnvironmentName,
+    },
+    /// Nobody could ever approve.
+    #[error(
+        "environment `{environment}` wants {count} approvals by {roles}, and only {people} people have such a role"
+    )]
+    NoApprovers {
+        /// The environment.
+        environment: EnvironmentName,
+        /// How many are wanted.
+        count: u32,
+        /// The roles, for people.
+        roles: String,
+        /// How many people there are.
+        people: usize,
+    },
+    /// Two people share a key, so that one could sign as two.
+    #[error("`{0}` and `{1}` have the same SSH key: two persons need two keys")]
+    SharedKey(PersonId, PersonId),
+}
+
+impl Policy {
+    /// The digest that approvals are bound to: that of the policy's JSON form.
+    pub fn digest(&self) -> Digest {
+        // Maps with text keys and plain values always serialise; were that ever untrue, no two policies may look alike.
+        let bytes = serde_json::to_vec(self).unwrap_or_else(|e| format!("{self:?} {e}").into_bytes());
+        Digest::of(&bytes)
+    }
+
+    /// Checks what the shape of the configuration cannot say.
+    pub fn validate(&self) -> Result<(), PolicyError> {
+        for (name, environment) in &self.environments {
+            self.validate_origin(name, environment)?;
+            self.validate_approvers(name, environment)?;
+        }
+        self.validate_keys()
+    }
+
+    fn validate_origin(&self, name: &EnvironmentName, environment: &Environment) -> Result<(), PolicyError> {
+        let Some(from) = &environment.from else { return Ok(()) };
+        let Some(origin) = self.environments.get(from) else {
+            return Err(PolicyError::UnknownFrom { environment: name.clone(), from: from.clone() });
+        };
+        if !origin.components.keys().eq(environment.components.keys()) {
+            return Err(PolicyError::Components { environment: name.clone(), from: from.clone() });
+        }
+        let mut steps = 0;
+        let mut at = Some(from);
+        while let Some(here) = at {
+            steps += 1;
+            if here == name || steps > self.environments.len() {
+                return Err(PolicyError::Circle(name.clone()));
+            }
+            at = self.environments.get(here).and_then(|e| e.from.as_ref());
+        }
+        Ok(())
+    }
+
+    fn validate_approvers(&self, name: &EnvironmentName, environment: &Environment) -> Result<(), PolicyError> {
+        let Some(rule) = &environment.approval else { return Ok(()) };
+        let people = self.people.values().filter(|p| !p.roles.is_disjoint(&rule.roles)).count();
+        if rule.count == 0 || people < rule.count as usize {
+            let roles: Vec<&str> = rule.roles.iter().map(Role::as_str).collect();
+            return Err(PolicyError::NoApprovers {
+                environment: name.clone(),
+                count: rule.count,
+                roles: roles.join(" or "),
+                people,
+            });
+        }
+        Ok(())
+    }
+
+    fn validate_keys(&self) -> Result<(), PolicyError> {
+        let mut owners: BTreeMap<&str, &PersonId> = BTreeMap::new();
+        for (id, person) in &self.people {
+            for key in &person.ssh {
+                if let Some(other) = owners.insert(key, id) {
+                    return Err(PolicyError::SharedKey(other.clone(), id.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The environments that come from `name`.
+    pub fn next_after<'a>(&'a self, name: &'a EnvironmentName) -> impl Iterator<Item = &'a EnvironmentName> {
+        self.environments.iter().filter(move |(_, e)| e.from.as_ref() == Some(name)).map(|(n, _)| n)
+    }
+
+    /// The environments, each after the one that it comes from.
+    pub fn in_order(&self) -> Vec<&EnvironmentName> {
+        let mut order: Vec<&EnvironmentName> =
+            self.environments.iter().filter(|(_, e)| e.from.is_none()).map(|(n, _)| n).collect();
+        let mut next = 0;
+        while let Some(name) = order.get(next).copied() {
+            order.extend(self.next_after(name));
+            next += 1;
+        }
+        order
+    }
+
+    /// The person who signs with `key`, an OpenSSH public key without its comment.
+    pub fn owner_of_key(&self, key: &str) -> Option<(&PersonId, &Person)> {
+        self.people.iter().find(|(_, person)| person.ssh.contains(key))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+//! The reducer.
+
+use jiff::Timestamp;
+
+use super::{
+    Cause, Done, Ended, Judgement, Kind, Moment, Next, Promotion, PromotionEvent, PromotionId, Request, Stage, Step,
+    Wait,
+};
+use crate::{
+    approval::Decision,
+    failure::{Code, Failure},
+    undo::Observed,
+};
+
+/// An event that cannot happen to a promotion in its state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("promotion {id} is {stage}: `{event}` cannot happen to it{}", detail.map(|d| format!(" ({d})")).unwrap_or_default())]
+pub struct IllegalEvent {
+    /// The promotion.
+    pub id: PromotionId,
+    /// Where it is.
+    pub stage: String,
+    /// What was to happen.
+    pub event: &'static str,
+    /// More, where the stage alone does not say why.
+    pub detail: Option<&'static str>,
+}
+
+// Codes of the error catalogue for what only the state machine knows.
+pub(crate) const NO_TARGET: &str = "E0407";
+pub(crate) const NOT_AUTOMATIC: &str = "E0408";
+pub(crate) const NO_SECOND_ROLLBACK: &str = "E0409";
+
+impl Promotion {
+    /// A promotion that was just requested.
+    pub fn request(id: PromotionId, request: Request, at: Timestamp) -> Self {
+        Self {
+            id,
+            kind: request.kind,
+            from: request.from,
+            asked_from: request.asked_from,
+            to: request.to,
+            release: request.release,
+            by_hand: request.by_hand,
+            requester: request.requester,
+            reason: request.reason,
+            run_id: request.run_id,
+            requested_at: at,
+            judged: Vec::new(),
+            evidence: None,
+            policy: request.policy,
+            approvals: Vec::new(),
+            lapses_at: None,
+            consent: None,
+            immutable_tags: std::collections::BTreeMap::new(),
+            undo: None,
+            definition: None,
+            verification: None,
+            restored: None,
+            stage: Stage::Judging,
+            timeline: vec![Moment { at, what: "requested".to_owned() }],
+        }
+    }
+
+    /// Lets `event` happen. On error nothing has changed.
+    pub fn apply(&mut self, event: PromotionEvent, at: Timestamp) -> Result<(), IllegalEvent> {
+        let what = match &event {
+            PromotionEvent::Done(done) => done.step().as_str(),
+            other => other.name(),
+        };
+        let stage = match event {
+            PromotionEvent::Requested(_) => Err(self.illegal("requested", None)),
+            PromotionEvent::Judged(judgement) => self.judged(judgement, at),
+            PromotionEvent::Approved(approval) => self.approved(approval),
+            PromotionEvent::Rejected { by, reason, .. } => self.pending_ends("rejected", reason, Some(by)),
+            PromotionEvent::Withdrawn { by, reason } => self.withdrawn(by, reason),
+            PromotionEvent::Superseded { by } => self.superseded(by),
+            PromotionEvent::Lapsed => self.lapsed(),
+            PromotionEvent::Done(done) => self.done(done),
+            PromotionEvent::Failed { step, failure, automatic } => self.failed(step, failure, automatic),
+        }?;
+        self.stage = stage;
+        self.timeline.push(Moment { at, what: what.to_owned() });
+        Ok(())
+    }
+
+    fn illegal(&self, event: &'static str, detail: Option<&'static str>) -> IllegalEvent {
+        let stage = match &self.stage {
+            Stage::Judging => "judging its gates".to_owned(),
+            Stage::Waiting(Wait::Approval { .. }) => "waiting for approval".to_owned(),
+            Stage::Waiting(Wait::Condition { .. }) => "waiting for a condition".to_owned(),
+            Stage::Forward { step, .. } => format!("at {step}"),
+            Stage::Back { step, .. } => format!("on its way back at {step}"),
+            Stage::Ended(_) => format!("over ({})", self.status()),
+        };
+        IllegalEvent { id: self.id, stage, event, detail }
+    }
+
+    fn judged(&mut self, judgement: Judgement, at: Timestamp) -> Result<Stage, IllegalEvent> {
+        if !matches!(self.stage, Stage::Judging | Stage::Waiting(_)) {
+            return Err(self.illegal("judged", None));
+        }
+        let passed = judgement.gates.iter().all(crate::gate::Judged::passed);
+        // Nothing enters while a gate does not pass, and nobody is asked for consent to what may not enter.
+        if !passed && matches!(judgement.next, Next::Admit { .. } | Next::Wait(Wait::Approval { .. })) {
+            return Err(self.illegal("judged", Some("a gate does not pass")));
+        }
+        if judgement.gates.is_empty() {
+            return Err(self.illegal("judged", Some("no gate was judged")));
+        }
+        let stage = match judgement.next {
+            Next::Admit { consent } => {
+                self.consent = if consent.is_empty() { None } else { Some((at, consent)) };
+                Stage::Forward { step: Step::Copy, cancel: None }
+            }
+            Next::Wait(wait) => {
+                if let Wait::Approval { until, .. } = &wait {
+                    self.lapses_at.get_or_insert(*until);
+                }
+                Stage::Waiting(wait)
+            }
+            Next::Refuse(failure) => Stage::Ended(Ended::Failed { failure, leftover: None }),
+        };
+        self.judged = judgement.gates;
+        self.evidence = Some(judgement.evidence);
+        self.policy = judgement.policy;
+        Ok(stage)
+    }
+
+    fn approved(&mut self, approval: crate::approval::Approval) -> Result<Stage, IllegalEvent> {
+        let statement = &approval.statement;
+        if statement.promotion != self.id || statement.decision != Decision::Approve {
+            return Err(self.illegal("approved", Some("the statement is not an approval of this promotion")));
+        }
+        if self.approvals.iter().any(|a| a.statement.nonce == statement.nonce) {
+            return Err(self.illegal("approved", Some("the statement was used before")));
+        }
+        if !matches!(self.stage, Stage::Judging | Stage::Waiting(_)) {
+            return Err(self.illegal("approved", None));
+        }
+        self.approvals.push(approval);
+        // An approval is evidence, not a bypass: back to the gates.
+        Ok(Stage::Judging)
+    }
+
+    fn pending_ends(
+        &self,
+        event: &'static str,
+        reason: String,
+        by: Option<crate::name::PersonId>,
+    ) -> Result<Stage, IllegalEvent> {
+        match self.stage {
+            Stage::Judging | Stage::Waiting(_) => {
+                Ok(Stage::Ended(Ended::Cancelled { reason, by, superseded_by: None }))
+            }
+            _ => Err(self.illegal(event, None)),
+        }
+    }
+
+    fn withdrawn(&self, by: Option<crate::name::PersonId>, reason: String) -> Result<Stage, IllegalEvent> {
+        match &self.stage {
+            // A step under way is waited for; from the switch on, only a rollback leads back.
+            Stage::Forward { step, cancel: None } if !step.touches_live() => {
+                Ok(Stage::Forward { step: *step, cancel: Some(Cause::Withdrawn { by, reason }) })
+            }
+            Stage::Forward { cancel: Some(_), .. } => {
+                Err(self.illegal("withdrawn", Some("it is being withdrawn already")))
+            }
+            Stage::Forward { .. } => Err(self.illegal("withdrawn", Some("the switch has begun; roll back instead"))),
+            _ => self.pending_ends("withdrawn", reason, by),
+        }
+    }
+
+    fn superseded(&self, by: PromotionId) -> Result<Stage, IllegalEvent> {
+        match self.stage {
+            Stage::Judging | Stage::Waiting(_) if by > self.id => Ok(Stage::Ended(Ended::Cancelled {
+                reason: format!("promotion {by} is newer"),
+                by: None,
+                superseded_by: Some(by),
+            })),
+            _ => Err(self.illegal("superseded", None)),
+        }
+    }
+
+    fn lapsed(&self) -> Result<Stage, IllegalEvent> {
+        match &self.stage {
+            Stage::Waiting(Wait::Approval { until, .. }) => Ok(Stage::Ended(Ended::Cancelled {
+                reason: format!("nobody approved before {until}"),
+                by: None,
+                superseded_by: None,
+            })),
+            _ => Err(self.illegal("lapsed", None)),
+        }
+    }
+
+    fn done(&mut self, done: Done) -> Result<Stage, IllegalEvent> {
+        let step = done.step();
+        match self.stage.clone() {
+            Stage::Forward { step: at, cancel } if at == step => self.forward(done, cancel),
+            Stage::Back { step: at, cause } if at == step => self.back(done, cause),
+            _ => Err(self.illegal("done", Some(step.as_str()))),
+        }
+    }
+
+    /// Takes over what a forward step left, and goes on to the next.
+    fn forward(&mut self, done: Done, cancel: Option<Cause>) -> Result<Stage, IllegalEvent> {
+        let step = done.step();
+        match done {
+            Done::TagImmutable { tags } => self.immutable_tags = tags,
+            Done::RecordUndo(undo) => self.undo = Some(undo),
+            Done::Prepare { definition } => self.definition = Some(definition),
+            Done::Switch { running } if !is_running(&running, &self.release) => {
+                return Err(self.illegal("done", Some("what runs is not what was switched to")));
+            }
+            Done::Verify(summary) => self.verification = Some(summary),
+            _ => {}
+        }
+        let Some(next) = step.next() else {
+            return Ok(Stage::Ended(Ended::Completed { leftover: None }));
+        };
+        match cancel {
+            Some(cause) if step.leaves_candidate() => Ok(Stage::Back { step: Step::Discard, cause }),
+            Some(cause) => Ok(Stage::Ended(ended_before_live(cause, None))),
+            None => Ok(Stage::Forward { step: next, cancel: None }),
+        }
+    }
+
+    /// Takes over what a step back left, and goes on.
+    fn back(&mut self, done: Done, cause: Cause) -> Result<Stage, IllegalEvent> {
+        match done {
+            Done::Discard => Ok(Stage::Ended(ended_before_live(cause, None))),
+            Done::Restore { running } => {
+                let previous = self.undo.as_ref().map(|undo| &undo.previous);
+                let right = match previous {
+                    Some(Observed::Running { release, .. }) => is_running(&running, release),
+                    Some(Observed::Nothing) => running == Observed::Nothing,
+                    Some(Observed::Unknown { .. }) | None => false,
+                };
+                if right {
+                    Ok(Stage::Back { step: Step::ConfirmRestored, cause })
+                } else {
+                    Err(self.illegal("done", Some("what runs is not what was to be restored")))
+                }
+            }
+            Done::ConfirmRestored(summary) => {
+                self.restored = Some(summary);
+                Ok(Stage::Back { step: Step::RestoreTags, cause })
+            }
+            Done::RestoreTags { .. } => Ok(Stage::Ended(self.ended_restored(cause))),
+            _ => Err(self.illegal("done", None)),
+        }
+    }
+
+    fn ended_restored(&self, cause: Cause) -> Ended {
+        let nothing_before = self.undo.as_ref().is_some_and(|undo| undo.previous == Observed::Nothing);
+        match cause {
+            // Where nothing ran before, nothing runs now: there was no release to roll back to.
+            Cause::Failed { failure, .. } if nothing_before => Ended::Failed { failure, leftover: None },
+            Cause::Failed { failure, .. } => Ended::RolledBack { failure },
+            Cause::Withdrawn { .. } => ended_before_live(cause, None),
+        }
+    }
+
+    fn failed(&mut self, step: Step, failure: Failure, automatic: bool) -> Result<Stage, IllegalEvent> {
+        match self.stage.clone() {
+            Stage::Forward { step: at, .. } if at == step => Ok(self.turn_back(step, failure, automatic)),
+            Stage::Back { step: at, cause } if at == step => Ok(Stage::Ended(match (step, cause) {
+                (Step::Discard, cause) => ended_before_live(cause, Some(failure)),
+                (_, Cause::Failed { failure: first, .. }) => Ended::Stuck { failure: first, blocked: failure },
+                (_, Cause::Withdrawn { .. }) => Ended::Stuck { failure: failure.clone(), blocked: failure },
+            })),
+            _ => Err(self.illegal("failed", Some(step.as_str()))),
+        }
+    }
+
+    /// Where a failure of a forward step leads.
+    fn turn_back(&self, step: Step, failure: Failure, automatic: bool) -> Stage {
+        if step == Step::Retire {
+            return Stage::Ended(Ended::Completed { leftover: Some(failure) });
+        }
+        if step.leaves_candidate() {
+            return Stage::Back { step: Step::Discard, cause: Cause::Failed { step, failure } };
+        }
+        if !step.touches_live() {
+            return Stage::Ended(Ended::Failed { failure, leftover: None });
+        }
+        match self.way_back(automatic) {
+            Ok(()) => Stage::Back { step: Step::Restore, cause: Cause::Failed { step, failure } },
+            Err(blocked) => Stage::Ended(Ended::Stuck { failure, blocked }),
+        }
+    }
+
+    /// Whether the previous release may and can be restored by itself.
+    fn way_back(&self, automatic: bool) -> Result<(), Failure> {
+        let blocked = |code: &str, message: String| Failure { code: Code::new(code), message, evidence: Vec::new() };
+        if self.kind == Kind::Rollback {
+            let message = "a rollback is never rolled back by itself".to_owned();
+            return Err(blocked(NO_SECOND_ROLLBACK, message));
+        }
+        if !automatic {
+            let message = "the policy of this environment says `rollback: {automatic: false}`".to_owned();
+            return Err(blocked(NOT_AUTOMATIC, message));
+        }
+        match self.undo.as_ref().map(|undo| &undo.previous) {
+            Some(Observed::Running { .. } | Observed::Nothing) => Ok(()),
+            Some(Observed::Unknown { what }) => {
+                Err(blocked(NO_TARGET, format!("there is no release to go back to: what ran before is {what}")))
+            }
+            None => Err(blocked(NO_TARGET, "there is no record of what ran before".to_owned())),
+        }
+    }
+}
+
+fn is_running(observed: &Observed, release: &crate::release::Release) -> bool {
+    matches!(observed, Observed::Running { release: running, .. } if running == release)
+}
+
+/// The end of a promotion that never touched anything live.
+fn ended_before_live(cause: Cause, leftover: Option<Failure>) -> Ended {
+    match cause {
+        Cause::Failed { failure, .. } => Ended::Failed { failure, leftover },
+        Cause::Withdrawn { by, reason } => Ended::Cancelled { reason, by, superseded_by: None },
+    }
+}

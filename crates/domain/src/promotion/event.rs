@@ -1,0 +1,133 @@
+//! What can happen to a promotion.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Done, Kind, PromotionId, Requester, Step, Wait};
+use crate::{
+    approval::{Approval, Proof},
+    digest::Digest,
+    failure::Failure,
+    gate::Judged,
+    name::{EnvironmentName, PersonId},
+    release::Release,
+};
+
+/// A request: the first event, whose log index is the promotion's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What it is for.
+    pub kind: Kind,
+    /// Where it comes from, by policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<EnvironmentName>,
+    /// The origin that was named, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_from: Option<EnvironmentName>,
+    /// Where it goes.
+    pub to: EnvironmentName,
+    /// What it brings.
+    pub release: Release,
+    /// Whether a person named the digest.
+    pub by_hand: bool,
+    /// Who asked.
+    pub requester: Requester,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The run of the pipeline that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// The policy in force.
+    pub policy: Digest,
+}
+
+/// The outcome of judging the gates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// Every required gate.
+    pub gates: Vec<Judged>,
+    /// The digest over what the passing gates used.
+    pub evidence: Digest,
+    /// The policy they were judged under.
+    pub policy: Digest,
+    /// What follows.
+    pub next: Next,
+}
+
+/// What follows from a judgement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "next", rename_all = "kebab-case")]
+pub enum Next {
+    /// Go on.
+    Admit {
+        /// Who consented; empty where no consent is needed.
+        consent: Vec<PersonId>,
+    },
+    /// Wait.
+    Wait(Wait),
+    /// End.
+    Refuse(Failure),
+}
+
+/// What can happen to a promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum PromotionEvent {
+    /// Somebody asked for it.
+    Requested(Request),
+    /// The gates were judged.
+    Judged(Judgement),
+    /// A person consented.
+    Approved(Approval),
+    /// A person refused.
+    Rejected {
+        /// Who.
+        by: PersonId,
+        /// Why.
+        reason: String,
+        /// How we know.
+        proof: Proof,
+    },
+    /// Somebody wants it to end.
+    Withdrawn {
+        /// Who, if that is known.
+        by: Option<PersonId>,
+        /// Why.
+        reason: String,
+    },
+    /// A newer request takes its place.
+    Superseded {
+        /// The newer one.
+        by: PromotionId,
+    },
+    /// Nobody approved in time.
+    Lapsed,
+    /// A step is done.
+    Done(Done),
+    /// A step failed for good.
+    Failed {
+        /// Which.
+        step: Step,
+        /// How.
+        failure: Failure,
+        /// Whether the policy lets the previous release be restored without asking.
+        automatic: bool,
+    },
+}
+
+impl PromotionEvent {
+    /// The event in a word, for the time line and the log's `kind`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Requested(_) => "requested",
+            Self::Judged(_) => "judged",
+            Self::Approved(_) => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Superseded { .. } => "superseded",
+            Self::Lapsed => "lapsed",
+            Self::Done(_) => "done",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The heart: one promotion, as a state machine over its events.
+//!
+//! [`Promotion::apply`] is the only way a promotion changes, and [`Promotion::intent`] says what to do next. Both are
+//! pure. Whoever drives a promotion performs the intent, commits the event that tells how it went, and asks again;
+//! after a crash, asking again is the whole recovery.
+//!
+//! ```text
+//! judging ⇄ waiting → copy → tag → undo → migrate → prepare → switch → verify → move tags → retire → completed
+//!    │         │        └──────┬──────┘  │         │       └──────────┬────────────┘
+//!    │         │               ▼         ▼         ▼                  ▼
+//!  failed  cancelled         failed   discard → failed     restore → confirm → restore tags → rolled back
+//!                                                          (any of these failing, or nothing to restore: stuck)
+//! ```
+
+mod apply;
+mod event;
+mod intent;
+mod state;
+mod step;
+
+pub use apply::IllegalEvent;
+pub use event::{Judgement, Next, PromotionEvent, Request};
+pub use intent::Intent;
+pub use state::{Cause, Ended, Kind, Moment, Promotion, PromotionId, Requester, Stage, Status, Wait};
+pub use step::{Done, Step, VerificationSummary};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! The state of a promotion.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Step, VerificationSummary};
+use crate::{
+    approval::{Approval, Proof},
+    digest::Digest,
+    failure::Failure,
+    gate::Judged,
+    name::{ComponentName, EnvironmentName, PersonId},
+    notice::NoticeKind,
+    reference::Tag,
+    release::Release,
+    undo::Undo,
+};
+
+/// Names a promotion for ever: the index of its request in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PromotionId(pub u64);
+
+/// What a promotion is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Bring a release forward.
+    Promote,
+    /// Go back to an earlier, known-good release of the same environment.
+    Rollback,
+}
+
+/// Who asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Requester {
+    /// Nobody proved who they are.
+    Unknown,
+    /// A person of the policy, who signed the request.
+    Person {
+        /// Who.
+        id: PersonId,
+        /// How we know.
+        proof: Proof,
+    },
+}
+
+/// Where a promotion is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "at", rename_all = "kebab-case")]
+pub enum Stage {
+    /// The gates are to be judged.
+    Judging,
+    /// Something must happen first.
+    Waiting(Wait),
+    /// On the way forward, with this step to do.
+    Forward {
+        /// What to do.
+        step: Step,
+        /// Somebody wants it to end; it does, at the next step before the switch.
+        cancel: Option<Cause>,
+    },
+    /// On the way back, with this step to do.
+    Back {
+        /// What to do.
+        step: Step,
+        /// Why.
+        cause: Cause,
+    },
+    /// It is over.
+    Ended(Ended),
+}
+
+/// What a pending promotion waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "kebab-case")]
+pub enum Wait {
+    /// Consent.
+    Approval {
+        /// When the request lapses.
+        until: Timestamp,
+        /// How many more persons.
+        missing: u32,
+    },
+    /// A gate that will pass by itself.
+    Condition {
+        /// When to judge again.
+        until: Timestamp,
+        /// What is waited for.
+        reason: String,
+    },
+}
+
+/// Why a promotion turned back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum Cause {
+    /// A step failed.
+    Failed {
+        /// Which.
+        step: Step,
+        /// How.
+        failure: Failure,
+    },
+    /// Somebody wanted it to end.
+    Withdrawn {
+        /// Who, if that is known.
+        by: Option<PersonId>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How a promotion ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "as", rename_all = "kebab-case")]
+pub enum Ended {
+    /// The release is live and verified, and the tags name it.
+    Completed {
+        /// When the release before could not be stopped; the new one is live all the same.
+        leftover: Option<Failure>,
+    },
+    /// It did not happen, and nothing live was changed.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What could not be cleaned up.
+        leftover: Option<Failure>,
+    },
+    /// It failed, and what was live before is live again.
+    RolledBack {
+        /// Why it failed.
+        failure: Failure,
+    },
+    /// It was rejected, withdrawn or superseded, or nobody approved in time.
+    Cancelled {
+        /// Why.
+        reason: String,
+        /// Who, if a person did.
+        by: Option<PersonId>,
+        /// The request that took its place.
+        superseded_by: Option<PromotionId>,
+    },
+    /// A person is needed.
+    Stuck {
+        /// What made it turn back.
+        failure: Failure,
+        /// Why the way back ended.
+        blocked: Failure,
+    },
+}
+
+/// The states that people see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Waiting for approval or a condition.
+    Pending,
+    /// Running.
+    InProgress,
+    /// Live and verified.
+    Completed,
+    /// Did not happen; nothing live was changed.
+    Failed,
+    /// Failed; the previous release is live again.
+    RolledBack,
+    /// Rejected, withdrawn, superseded or lapsed.
+    Cancelled,
+    /// A person is needed.
+    Stuck,
+}
+
+/// When something happened, for the time line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When it was committed.
+    pub at: Timestamp,
+    /// What: a step or the name of an event.
+    pub what: String,
+}
+
+/// One attempt to bring a release into an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// Its name.
+    pub id: PromotionId,
+    /// What it is for.
+    pub kind: Kind,
+    /// Where it comes from.
+    pub from: Option<EnvironmentName>,
+    /// The origin that the request named, if it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_from: Option<EnvironmentName>,
+    /// Where it goes.
+    pub to: EnvironmentName,
+    /// What it brings.
+    pub release: Release,
+    /// Whether a person named the digest.
+    pub by_hand: bool,
+    /// Who asked.
+    pub requester: Requester,
+    /// Why.
+    pub reason: Option<String>,
+    /// The run of the pipeline that asked.
+    pub run_id: Option<String>,
+    /// When it was requested.
+    pub requested_at: Timestamp,
+    /// The newest judgement.
+    pub judged: Vec<Judged>,
+    /// The digest over the evidence of that judgement.
+    pub evidence: Option<Digest>,
+    /// The policy of that judgement.
+    pub policy: Digest,
+    /// Decisions given so far.
+    pub approvals: Vec<Approval>,
+    /// When the request lapses without consent; set when consent is first wanted, and kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lapses_at: Option<Timestamp>,
+    /// When consent was complete, if any was needed, and who gave it.
+    pub consent: Option<(Timestamp, Vec<PersonId>)>,
+    /// The immutable names that the images were given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub immutable_tags: BTreeMap<ComponentName, Vec<Tag>>,
+    /// What to go back to; recorded before anything live is touched, never lost.
+    pub undo: Option<Undo>,
+    /// The digest of the definition that the candidate was started from.
+    pub definition: Option<Digest>,
+    /// What the verification found.
+    pub verification: Option<VerificationSummary>,
+    /// What the verification of the restored release found.
+    pub restored: Option<VerificationSummary>,
+    /// Where it is.
+    pub stage: Stage,
+    /// What happened when.
+    pub timeline: Vec<Moment>,
+}
+
+impl Promotion {
+    /// The state that people see.
+    pub fn status(&self) -> Status {
+        match &self.stage {
+            Stage::Judging | Stage::Waiting(_) => Status::Pending,
+            Stage::Forward { .. } | Stage::Back { .. } => Status::InProgress,
+            Stage::Ended(Ended::Completed { .. }) => Status::Completed,
+            Stage::Ended(Ended::Failed { .. }) => Status::Failed,
+            Stage::Ended(Ended::RolledBack { .. }) => Status::RolledBack,
+            Stage::Ended(Ended::Cancelled { .. }) => Status::Cancelled,
+            Stage::Ended(Ended::Stuck { .. }) => Status::Stuck,
+        }
+    }
+
+    /// Whether it is over.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(_))
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        if self.has_ended() { self.timeline.last().map(|moment| moment.at) } else { None }
+    }
+
+    /// The notice that reaching the present state is worth.
+    pub(crate) fn notice(&self) -> Option<NoticeKind> {
+        match (&self.stage, self.status()) {
+            (Stage::Waiting(Wait::Approval { .. }), _) => Some(NoticeKind::ApprovalWanted),
+            (Stage::Forward { step: Step::Copy, cancel: None }, _) => Some(NoticeKind::Started),
+            (_, Status::Completed) => Some(NoticeKind::Completed),
+            (_, Status::Failed) => Some(NoticeKind::Failed),
+            (_, Status::RolledBack) => Some(NoticeKind::RolledBack),
+            (_, Status::Cancelled) => Some(NoticeKind::Cancelled),
+            (_, Status::Stuck) => Some(NoticeKind::Stuck),
+            (_, Status::Pending | Status::InProgress) => None,
+        }
+    }
+}
+
+impl Status {
+    /// The state as people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::InProgress => "In progress",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+            Self::RolledBack => "Rolled back",
+            Self::Cancelled => "Cancelled",
+            Self::Stuck => "Stuck",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for PromotionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for PromotionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+impl FromStr for PromotionId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}

@@ -1,0 +1,201 @@
+//! The steps of a promotion, and what each leaves on record when it is done.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    name::ComponentName,
+    reference::Tag,
+    undo::{Observed, Undo},
+};
+
+/// Something to do in the world. Each is idempotent: it may be done again after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Bring the images to the target's repositories.
+    Copy,
+    /// Write the immutable tags.
+    TagImmutable,
+    /// Read what is live and what the moving tags name.
+    RecordUndo,
+    /// Run the migration from the candidate.
+    Migrate,
+    /// Start the candidate beside what is live.
+    Prepare,
+    /// Move traffic to the candidate.
+    Switch,
+    /// Run the checks.
+    Verify,
+    /// Move the moving tags.
+    MoveTags,
+    /// Stop what was live before, and keep it ready.
+    Retire,
+    /// On the way back: remove a candidate that was never live.
+    Discard,
+    /// On the way back: make the previous release live again.
+    Restore,
+    /// On the way back: read that the previous release runs, and check it.
+    ConfirmRestored,
+    /// On the way back: let the moving tags name what they named.
+    RestoreTags,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Done {
+    /// The images are in the target's repositories.
+    Copy {
+        /// Bytes that were moved.
+        bytes: u64,
+        /// Blobs streamed.
+        copied: u64,
+        /// Blobs mounted.
+        mounted: u64,
+        /// Blobs that were there.
+        skipped: u64,
+        /// Tries it took.
+        tries: u32,
+    },
+    /// The immutable tags name the images.
+    TagImmutable {
+        /// By component.
+        tags: BTreeMap<ComponentName, Vec<Tag>>,
+    },
+    /// What to go back to is on record.
+    RecordUndo(Undo),
+    /// The migration ran, or there is none.
+    Migrate {
+        /// Whether there was one to run.
+        ran: bool,
+    },
+    /// The candidate is up.
+    Prepare {
+        /// The digest of the definition it was started from.
+        definition: Digest,
+    },
+    /// Traffic goes to the candidate.
+    Switch {
+        /// What was read running afterwards.
+        running: Observed,
+    },
+    /// Every check holds.
+    Verify(VerificationSummary),
+    /// The moving tags name the images.
+    MoveTags {
+        /// By component.
+        tags: BTreeMap<ComponentName, Vec<Tag>>,
+    },
+    /// What was live before is stopped and ready.
+    Retire,
+    /// The candidate is gone.
+    Discard,
+    /// The previous release is live.
+    Restore {
+        /// What was read running afterwards.
+        running: Observed,
+    },
+    /// The previous release was read running, and its checks hold.
+    ConfirmRestored(VerificationSummary),
+    /// The moving tags name what they named.
+    RestoreTags {
+        /// Tags that did not exist before and that the registry would not remove.
+        left: Vec<Tag>,
+    },
+}
+
+/// What a verification found, in short. The checks in full are evidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerificationSummary {
+    /// How many checks hold.
+    pub passed: u32,
+    /// Requests sent by the availability probe through the deployment.
+    pub requests: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// The longest gap between successful ones, in milliseconds.
+    pub longest_gap_ms: u64,
+    /// The full report, beside the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Digest>,
+}
+
+impl Step {
+    /// The steps forward, in order.
+    pub const FORWARD: [Self; 9] = [
+        Self::Copy,
+        Self::TagImmutable,
+        Self::RecordUndo,
+        Self::Migrate,
+        Self::Prepare,
+        Self::Switch,
+        Self::Verify,
+        Self::MoveTags,
+        Self::Retire,
+    ];
+
+    /// The step that follows on the way forward.
+    pub(super) fn next(self) -> Option<Self> {
+        let at = Self::FORWARD.iter().position(|step| *step == self)?;
+        Self::FORWARD.get(at + 1).copied()
+    }
+
+    /// Whether something live may have been touched once this step was begun.
+    pub fn touches_live(self) -> bool {
+        matches!(self, Self::Switch | Self::Verify | Self::MoveTags | Self::Retire)
+    }
+
+    /// Whether a candidate may exist once this step was begun, and nothing live was touched.
+    pub(super) fn leaves_candidate(self) -> bool {
+        matches!(self, Self::Prepare)
+    }
+
+    /// The step in a word or two.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::TagImmutable => "tag",
+            Self::RecordUndo => "undo",
+            Self::Migrate => "migrate",
+            Self::Prepare => "prepare",
+            Self::Switch => "switch",
+            Self::Verify => "verify",
+            Self::MoveTags => "move tags",
+            Self::Retire => "retire",
+            Self::Discard => "discard",
+            Self::Restore => "restore",
+            Self::ConfirmRestored => "confirm",
+            Self::RestoreTags => "restore tags",
+        }
+    }
+}
+
+impl Done {
+    /// The step that this is the result of.
+    pub fn step(&self) -> Step {
+        match self {
+            Self::Copy { .. } => Step::Copy,
+            Self::TagImmutable { .. } => Step::TagImmutable,
+            Self::RecordUndo(_) => Step::RecordUndo,
+            Self::Migrate { .. } => Step::Migrate,
+            Self::Prepare { .. } => Step::Prepare,
+            Self::Switch { .. } => Step::Switch,
+            Self::Verify(_) => Step::Verify,
+            Self::MoveTags { .. } => Step::MoveTags,
+            Self::Retire => Step::Retire,
+            Self::Discard => Step::Discard,
+            Self::Restore { .. } => Step::Restore,
+            Self::ConfirmRestored(_) => Step::ConfirmRestored,
+            Self::RestoreTags { .. } => Step::RestoreTags,
+        }
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}

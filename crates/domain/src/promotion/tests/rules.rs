@@ -1,0 +1,243 @@
+//! What single events leave on record, and how refusals read.
+
+use super::{
+    super::{
+        Cause, Done, Ended, Intent, Judgement, Kind, Next, Promotion, PromotionEvent, PromotionId, Stage, Status, Step,
+    },
+    catalogue::{
+        ID, STEPS, admit, approval_wanted, condition, done, every_event, failed, forward, judgement, promotion, states,
+        withdrawal,
+    },
+};
+use crate::{
+    approval::Decision,
+    notice::NoticeKind,
+    testing::{approval, at, digest, failure, person, request, running, undo},
+};
+
+fn fresh(kind: Kind) -> Promotion {
+    Promotion::request(ID, request(kind), at(0))
+}
+
+/// The words of the refusal of `event`.
+fn refusal(stage: Stage, event: PromotionEvent) -> String {
+    promotion(Kind::Promote, stage, None).apply(event, at(1)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_promotion_that_only_advances_completes() {
+    for kind in [Kind::Promote, Kind::Rollback] {
+        let mut promotion = fresh(kind);
+        assert_eq!((promotion.status(), promotion.ended_at()), (Status::Pending, None));
+        promotion.apply(admit(true), at(1)).unwrap();
+        for (second, step) in (2..).zip(Step::FORWARD) {
+            assert_eq!((promotion.intent(), promotion.status()), (Intent::Perform(step), Status::InProgress));
+            promotion.apply(PromotionEvent::Done(done(step)), at(second)).unwrap();
+        }
+        assert_eq!((promotion.status(), promotion.intent()), (Status::Completed, Intent::Rest));
+        assert_eq!(promotion.ended_at(), Some(at(10)));
+        let told: Vec<&str> = promotion.timeline.iter().map(|moment| moment.what.as_str()).collect();
+        let steps = ["copy", "tag", "undo", "migrate", "prepare", "switch", "verify", "move tags", "retire"];
+        assert_eq!((&told[..2], &told[2..]), (&["requested", "judged"][..], &steps[..]));
+        assert_eq!(promotion.undo, Some(undo(running("old"))));
+        assert_eq!(promotion.definition, Some(digest("definition")));
+        assert_eq!(promotion.verification.map(|summary| summary.passed), Some(2));
+        assert_eq!(promotion.restored, None);
+    }
+}
+
+#[test]
+fn a_judgement_is_kept_and_so_is_the_consent_it_found() {
+    let mut promotion = fresh(Kind::Promote);
+    promotion.apply(judgement(true, Next::Wait(approval_wanted())), at(3)).unwrap();
+    assert_eq!(promotion.judged.len(), 2);
+    assert_eq!((promotion.evidence, promotion.policy), (Some(digest("evidence")), digest("policy 2")));
+    assert_eq!((promotion.consent.clone(), promotion.intent()), (None, Intent::Await(&approval_wanted())));
+    promotion.apply(admit(true), at(4)).unwrap();
+    assert_eq!(promotion.consent, Some((at(4), vec![person("cy")])));
+
+    let mut without = fresh(Kind::Promote);
+    without.apply(judgement(true, Next::Admit { consent: Vec::new() }), at(3)).unwrap();
+    assert_eq!(without.consent, None, "no consent was needed, so none is on record");
+}
+
+#[test]
+fn nothing_is_decided_without_judging_a_gate() {
+    for next in [Next::Admit { consent: Vec::new() }, Next::Wait(condition()), Next::Refuse(failure("no"))] {
+        let event = PromotionEvent::Judged(Judgement {
+            gates: Vec::new(),
+            evidence: digest("evidence"),
+            policy: digest("policy"),
+            next,
+        });
+        assert!(refusal(Stage::Judging, event).ends_with("(no gate was judged)"));
+    }
+}
+
+#[test]
+fn only_an_unused_approval_of_this_promotion_is_taken() {
+    let event = |id, decision| PromotionEvent::Approved(approval(id, "cy", decision));
+    let foreign = "(the statement is not an approval of this promotion)";
+    assert!(refusal(Stage::Judging, event(PromotionId(8), Decision::Approve)).ends_with(foreign));
+    assert!(refusal(Stage::Judging, event(ID, Decision::Reject)).ends_with(foreign));
+
+    let mut promotion = promotion(Kind::Promote, Stage::Waiting(approval_wanted()), None);
+    promotion.apply(event(ID, Decision::Approve), at(1)).unwrap();
+    assert_eq!((promotion.approvals.len(), promotion.intent()), (1, Intent::Judge));
+    let again = promotion.apply(event(ID, Decision::Approve), at(2)).unwrap_err();
+    assert!(again.to_string().ends_with("(the statement was used before)"), "{again}");
+    promotion.apply(PromotionEvent::Approved(approval(ID, "bo", Decision::Approve)), at(2)).unwrap();
+    assert_eq!(promotion.approvals.len(), 2);
+}
+
+#[test]
+fn refusals_say_where_the_promotion_is_and_what_cannot_happen() {
+    let withdraw = || PromotionEvent::Withdrawn { by: None, reason: "no".into() };
+    let over = Stage::Ended(Ended::Completed { leftover: None });
+    let back = Stage::Back { step: Step::Restore, cause: withdrawal() };
+    for (stage, event, words) in [
+        (Stage::Judging, PromotionEvent::Lapsed, "promotion 7 is judging its gates: `lapsed` cannot happen to it"),
+        (
+            Stage::Waiting(approval_wanted()),
+            failed(Step::Copy, true),
+            "waiting for approval: `failed` cannot happen to it (copy)",
+        ),
+        (Stage::Waiting(condition()), PromotionEvent::Lapsed, "waiting for a condition: `lapsed` cannot happen to it"),
+        (
+            forward(Step::Copy, false),
+            PromotionEvent::Done(done(Step::Verify)),
+            "at copy: `done` cannot happen to it (verify)",
+        ),
+        (
+            forward(Step::Copy, true),
+            withdraw(),
+            "at copy: `withdrawn` cannot happen to it (it is being withdrawn already)",
+        ),
+        (
+            forward(Step::Verify, false),
+            withdraw(),
+            "at verify: `withdrawn` cannot happen to it (the switch has begun; roll back instead)",
+        ),
+        (back, withdraw(), "on its way back at restore: `withdrawn` cannot happen to it"),
+        (over, admit(true), "over (Completed): `judged` cannot happen to it"),
+        (Stage::Judging, admit(false), "judging its gates: `judged` cannot happen to it (a gate does not pass)"),
+        (Stage::Judging, PromotionEvent::Superseded { by: ID }, "judging its gates: `superseded` cannot happen to it"),
+    ] {
+        let said = refusal(stage, event);
+        assert!(said.ends_with(words), "{said}");
+    }
+}
+
+#[test]
+fn an_end_says_who_and_why() {
+    let end = |stage: Stage, event: PromotionEvent| {
+        let mut promotion = promotion(Kind::Promote, stage, Some(running("old")));
+        promotion.apply(event, at(1)).unwrap();
+        match promotion.stage {
+            Stage::Ended(ended) => ended,
+            other => panic!("{other:?}"),
+        }
+    };
+    let cancelled = |reason: &str, by: Option<&str>, superseded_by| Ended::Cancelled {
+        reason: reason.into(),
+        by: by.map(person),
+        superseded_by,
+    };
+    let waiting = || Stage::Waiting(approval_wanted());
+    let superseded = end(waiting(), PromotionEvent::Superseded { by: PromotionId(8) });
+    assert_eq!(superseded, cancelled("promotion 8 is newer", None, Some(PromotionId(8))));
+    let lapsed = end(waiting(), PromotionEvent::Lapsed);
+    assert_eq!(lapsed, cancelled("nobody approved before 2026-01-01T01:00:00Z", None, None));
+    let withdrawn = end(forward(Step::Copy, true), PromotionEvent::Done(done(Step::Copy)));
+    assert_eq!(withdrawn, cancelled("not today", Some("bo"), None));
+
+    let first = || failure("the first");
+    let back = |step| Stage::Back { step, cause: Cause::Failed { step: Step::Verify, failure: first() } };
+    let stuck = end(back(Step::Restore), failed(Step::Restore, true));
+    assert_eq!(stuck, Ended::Stuck { failure: first(), blocked: failure("it broke") });
+    let left = end(back(Step::Discard), failed(Step::Discard, true));
+    assert_eq!(left, Ended::Failed { failure: first(), leftover: Some(failure("it broke")) });
+    let rolled_back = end(back(Step::RestoreTags), PromotionEvent::Done(done(Step::RestoreTags)));
+    assert_eq!(rolled_back, Ended::RolledBack { failure: first() });
+    let kept = end(forward(Step::Retire, false), failed(Step::Retire, true));
+    assert_eq!(kept, Ended::Completed { leftover: Some(failure("it broke")) });
+}
+
+#[test]
+fn what_was_found_after_a_restore_is_kept_beside_what_was_found_before() {
+    let cause = Cause::Failed { step: Step::MoveTags, failure: failure("it broke") };
+    let mut promotion = promotion(Kind::Promote, forward(Step::Verify, false), Some(running("old")));
+    promotion.apply(PromotionEvent::Done(done(Step::Verify)), at(1)).unwrap();
+    promotion.apply(failed(Step::MoveTags, true), at(2)).unwrap();
+    assert_eq!(promotion.stage, Stage::Back { step: Step::Restore, cause });
+    promotion.apply(PromotionEvent::Done(done(Step::Restore)), at(3)).unwrap();
+    promotion.apply(PromotionEvent::Done(done(Step::ConfirmRestored)), at(4)).unwrap();
+    assert!(promotion.verification.is_some() && promotion.restored.is_some());
+}
+
+#[test]
+fn people_are_told_of_every_state_that_they_can_ask_for_and_of_no_other() {
+    for (name, stage) in states() {
+        let expected = match name.as_str() {
+            "waiting for approval" => Some(NoticeKind::ApprovalWanted),
+            "at copy" => Some(NoticeKind::Started),
+            "over: Completed" => Some(NoticeKind::Completed),
+            "over: Failed" => Some(NoticeKind::Failed),
+            "over: Rolled back" => Some(NoticeKind::RolledBack),
+            "over: Cancelled" => Some(NoticeKind::Cancelled),
+            "over: Stuck" => Some(NoticeKind::Stuck),
+            _ => None,
+        };
+        let notice = promotion(Kind::Promote, stage, None).notice();
+        assert_eq!(notice, expected, "{name}");
+        if let Some(kind) = notice {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str(), "configuration and reports agree");
+        }
+    }
+}
+
+#[test]
+fn states_and_events_survive_json() {
+    for (name, stage) in states() {
+        let before = promotion(Kind::Rollback, stage, Some(running("old")));
+        let text = serde_json::to_string(&before).unwrap();
+        assert_eq!(serde_json::from_str::<Promotion>(&text).unwrap(), before, "{name}");
+    }
+    for event in every_event() {
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<PromotionEvent>(&text).unwrap(), event, "{text}");
+    }
+}
+
+#[test]
+fn every_step_has_one_result_and_one_name() {
+    let mut names: Vec<String> = STEPS.iter().map(|step| format!("{step:>4}")).collect();
+    for step in STEPS {
+        assert_eq!(done(step).step(), step);
+        let live = [Step::Switch, Step::Verify, Step::MoveTags, Step::Retire].contains(&step);
+        assert_eq!(step.touches_live(), live);
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), STEPS.len());
+    assert!(matches!(done(Step::Copy), Done::Copy { .. }));
+}
+
+#[test]
+fn names_of_promotions_and_states_read_well() {
+    assert_eq!((ID.to_string(), format!("{ID:?}"), format!("{ID:>3}")), ("7".into(), "#7".into(), "  7".into()));
+    assert_eq!("7".parse::<PromotionId>(), Ok(ID));
+    assert!("#7".parse::<PromotionId>().is_err());
+    assert_eq!(format!("{:<12}|", Status::RolledBack), "Rolled back |");
+    let all = [
+        (Status::Pending, "Pending"),
+        (Status::InProgress, "In progress"),
+        (Status::Completed, "Completed"),
+        (Status::Failed, "Failed"),
+        (Status::Cancelled, "Cancelled"),
+        (Status::Stuck, "Stuck"),
+    ];
+    for (status, words) in all {
+        assert_eq!(status.to_string(), words);
+    }
+}

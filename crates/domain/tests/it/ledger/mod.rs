@@ -1,0 +1,11 @@
+//! The fold of the log: rules that hold for every history, and single entries.
+
+mod acts;
+mod engine;
+mod examples;
+mod histories;
+mod oracle;
+mod refusals;
+mod steps;
+mod values;
+mod world;

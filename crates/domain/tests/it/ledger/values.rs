@@ -1,0 +1,179 @@
+//! Values in few words: one application with two environments, three approvers and two channels.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sealift_domain::{
+    approval::Proof,
+    digest::Digest,
+    event::{Event, Holder, PolicyAccepted},
+    failure::{Code, Failure},
+    image::{Image, PlatformImage},
+    name::{ComponentName, EnvironmentName, PersonId},
+    notice::NoticeKind,
+    personal::{Personal, Salt},
+    policy::{ApprovalRule, Contact, Environment, Excluded, Person, Policy, RollbackRule},
+    promotion::{Kind, PromotionId, Request, Requester},
+    quantity::Period,
+    record::Build,
+    release::Release,
+};
+
+/// An instant `seconds` after a fixed one.
+pub(super) fn at(seconds: u64) -> Timestamp {
+    Period::from_secs(seconds).after("2026-01-01T00:00:00Z".parse().unwrap())
+}
+
+pub(super) fn digest(of: &str) -> Digest {
+    Digest::of(of.as_bytes())
+}
+
+/// The `n`th release; the first component changes with each, the second seldom.
+pub(super) fn release(n: u8) -> Release {
+    let worker = "worker".parse().unwrap();
+    let digests =
+        [(ComponentName::only(), digest(&format!("app {n}"))), (worker, digest(&format!("worker {}", n / 4)))];
+    Release::new(digests.into()).unwrap()
+}
+
+pub(super) fn environment(production: bool) -> EnvironmentName {
+    if production { "production" } else { "staging" }.parse().unwrap()
+}
+
+pub(super) fn staging() -> EnvironmentName {
+    environment(false)
+}
+
+pub(super) fn production() -> EnvironmentName {
+    environment(true)
+}
+
+pub(super) fn person(id: &str) -> PersonId {
+    id.parse().unwrap()
+}
+
+pub(super) fn proof(key: &str) -> Proof {
+    Proof::Sshsig { key: key.into(), statement: digest(&format!("{key} statement")), signature: digest(key) }
+}
+
+pub(super) fn by(id: &str) -> Requester {
+    Requester::Person { id: person(id), proof: proof(id) }
+}
+
+pub(super) fn failure(words: &str) -> Failure {
+    Failure { code: Code::new("E0001"), message: words.into(), evidence: vec![digest(words)] }
+}
+
+/// A run of the program.
+pub(super) fn holder(run: &str) -> Holder {
+    Holder { run: run.into(), machine: digest("machine"), pid: 42, started: 4711 }
+}
+
+/// The record of the build of one digest.
+pub(super) fn build(digest: Digest) -> Build {
+    Build {
+        repository: "ghcr.io/acme/shop".parse().unwrap(),
+        digest,
+        commit: Some("7a3f9c2".repeat(6)),
+        run_id: Some("4711".into()),
+        author: Some(person("dan")),
+        version: None,
+    }
+}
+
+/// What a registry reads under `digest`.
+pub(super) fn image(digest: Digest) -> Image {
+    let platform = PlatformImage {
+        platform: "linux/amd64".into(),
+        digest,
+        compressed_bytes: 1000,
+        layers: 3,
+        missing: Vec::new(),
+        labels: BTreeMap::new(),
+        created: None,
+    };
+    Image { digest, media_type: "m".into(), platforms: vec![platform], annotations: BTreeMap::new() }
+}
+
+fn environment_policy(from: Option<EnvironmentName>, approvals: u32) -> Environment {
+    let rule = ApprovalRule {
+        roles: ["lead".parse().unwrap()].into(),
+        count: approvals,
+        expires: Period::from_secs(3600),
+        not: [Excluded::Requester].into(),
+    };
+    let gates = if from.is_some() { serde_json::json!({"soak": "2m"}) } else { serde_json::json!({}) };
+    Environment {
+        from,
+        components: [
+            (ComponentName::only(), "ghcr.io/acme/shop".parse().unwrap()),
+            ("worker".parse().unwrap(), "ghcr.io/acme/worker".parse().unwrap()),
+        ]
+        .into(),
+        tags: Vec::new(),
+        gates: serde_json::from_value(gates).unwrap(),
+        approval: (approvals > 0).then_some(rule),
+        freezes: Vec::new(),
+        migrate: None,
+        verify: Vec::new(),
+        rollback: RollbackRule::default(),
+    }
+}
+
+/// A policy where production wants this many approvals, and its channels: `chat` wants all, `mail` wants some.
+pub(super) fn policy(approvals: u32) -> Policy {
+    let people = ["ana", "bo", "cy"]
+        .map(|id| (person(id), Person { roles: ["lead".parse().unwrap()].into(), ssh: [id.to_owned()].into() }));
+    let all = [
+        NoticeKind::ApprovalWanted,
+        NoticeKind::Started,
+        NoticeKind::Completed,
+        NoticeKind::Failed,
+        NoticeKind::RolledBack,
+        NoticeKind::Cancelled,
+        NoticeKind::Stuck,
+    ];
+    let environments =
+        [(staging(), environment_policy(None, 0)), (production(), environment_policy(Some(staging()), approvals))];
+    Policy {
+        app: "shop".parse().unwrap(),
+        source: None,
+        people: people.into(),
+        environments: environments.into(),
+        notify: [
+            ("chat".parse().unwrap(), all.into()),
+            ("mail".parse().unwrap(), [NoticeKind::ApprovalWanted, NoticeKind::Stuck].into()),
+        ]
+        .into(),
+    }
+}
+
+/// Its acceptance, with a personal text.
+pub(super) fn accepted(policy: Policy) -> Event {
+    let contact = Contact { email: Some(Personal::new("ana@acme.dev", Salt([3; 32]))), github: None };
+    let contacts = [(person("ana"), contact)].into();
+    Event::PolicyAccepted(Box::new(PolicyAccepted {
+        policy,
+        contacts,
+        accepted_by: [(person("bo"), proof("bo"))].into(),
+    }))
+}
+
+/// A request of ana's.
+pub(super) fn request(kind: Kind, to: EnvironmentName, release: Release) -> Request {
+    Request {
+        kind,
+        from: (kind == Kind::Promote && to == production()).then(staging),
+        asked_from: None,
+        to,
+        release,
+        by_hand: false,
+        requester: by("ana"),
+        reason: Some("because".into()),
+        run_id: None,
+        policy: policy(1).digest(),
+    }
+}
+
+/// A promotion that nobody ever requested.
+pub(super) const NOBODY: PromotionId = PromotionId(u64::MAX);

@@ -1,0 +1,6 @@
+//! What the domain promises as a whole, through its public interface.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
+
+mod gates;
+mod ledger;

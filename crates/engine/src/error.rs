@@ -1,0 +1,109 @@
+//! Why a use case did not succeed.
+
+use jiff::Timestamp;
+use sealift_domain::{
+    approval::NotCounted,
+    entry::EntryError,
+    ledger::IllegalEntry,
+    name::{EnvironmentName, PersonId},
+    promotion::{PromotionId, Status},
+};
+
+use crate::ports::{driver::DriverError, log::LogError, registry::RegistryError};
+
+/// Why a use case did not succeed. The binary turns each into a code, words, a remedy and an exit status, in one place.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// An entry of the log cannot be read.
+    #[error("entry {index} of the log: {source}")]
+    Entry {
+        /// Which.
+        index: u64,
+        /// Why.
+        source: EntryError,
+    },
+    /// An entry of the log cannot follow what stands before it.
+    #[error("entry {index} of the log: {source}")]
+    Illegal {
+        /// Which.
+        index: u64,
+        /// Why.
+        source: IllegalEntry,
+    },
+    /// What was to be written cannot follow what stands in the log by now.
+    #[error("{0}")]
+    Refused(IllegalEntry),
+    /// Others kept writing; nothing of ours was written.
+    #[error("other writers were faster {0} times in a row")]
+    Contended(u32),
+    /// There is no policy in the log.
+    #[error("the log has no policy yet")]
+    NotInitialised,
+    /// The policy has no such environment.
+    #[error("the policy has no environment `{0}`")]
+    UnknownEnvironment(EnvironmentName),
+    /// The environment has no driver in the configuration.
+    #[error("environment `{0}` has no `deploy` in the configuration")]
+    NoDriver(EnvironmentName),
+    /// There is nothing that could be promoted.
+    #[error("{0}")]
+    NothingToPromote(String),
+    /// There is nothing to go back to.
+    #[error("{0}")]
+    NoRollbackTarget(String),
+    /// There is no such promotion.
+    #[error("there is no promotion {0}")]
+    NoPromotion(PromotionId),
+    /// The promotion is in a state in which this cannot be done.
+    #[error("promotion {id} is {status}: {why}")]
+    WrongState {
+        /// Which.
+        id: PromotionId,
+        /// Its state.
+        status: Status,
+        /// Why that does not go together.
+        why: String,
+    },
+    /// Another promotion has the environment.
+    #[error("promotion {by} holds {environment} until {until} at the latest")]
+    Held {
+        /// The environment.
+        environment: EnvironmentName,
+        /// What has it.
+        by: PromotionId,
+        /// When its lease ends by itself.
+        until: Timestamp,
+    },
+    /// The rule excludes the requester from approving, and nobody knows who asks.
+    #[error("nobody knows who asks, and {0} may not be approved by who asked")]
+    RequesterUnknown(EnvironmentName),
+    /// A signature does not hold.
+    #[error("the signature does not hold: {0}")]
+    Signature(String),
+    /// A statement is not what it should be.
+    #[error("the signed statement is not valid here: {0}")]
+    Statement(String),
+    /// The signer's key is nobody's.
+    #[error("the key {0} belongs to nobody in the policy")]
+    UnknownKey(String),
+    /// The decision would not count.
+    #[error("the decision of `{by}` does not count: {why}")]
+    NotCounted {
+        /// Whose.
+        by: PersonId,
+        /// Why.
+        why: NotCounted,
+    },
+    /// A registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A driver failed.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// Something does not exist.
+    #[error("{0}")]
+    NotFound(String),
+}

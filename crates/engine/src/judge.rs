@@ -1,0 +1,167 @@
+//! Judging a promotion: gather facts, ask every gate, look for consent, decide what follows.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sealift_domain::{
+    approval::{self, Binding, Consent, Parties},
+    digest::Digest,
+    failure::{Code, Failure},
+    gate::{ComponentFacts, Fact, Facts, Judged, Path},
+    image::Image,
+    ledger::Ledger,
+    name::ComponentName,
+    policy::{ApprovalRule, Policy},
+    promotion::{Judgement, Kind, Next, Promotion, Wait},
+    reference::Pinned,
+};
+
+use crate::{
+    error::EngineError,
+    places,
+    ports::registry::{Registry, RegistryErrorKind},
+};
+
+/// Reads, by digest, the images that a promotion would copy.
+pub async fn read_images(
+    registry: &dyn Registry,
+    sources: &BTreeMap<ComponentName, Pinned>,
+) -> BTreeMap<ComponentName, Fact<Image>> {
+    let reads = sources.iter().map(|(name, pinned)| async move {
+        let fact = match registry.inspect(pinned).await {
+            Ok(image) => Fact::Known(image),
+            Err(error) if error.kind == RegistryErrorKind::NotFound => Fact::Missing,
+            Err(error) => Fact::Unreadable(error.message),
+        };
+        (name.clone(), fact)
+    });
+    futures_util::future::join_all(reads).await.into_iter().collect()
+}
+
+/// Everything that the gates may judge about a promotion.
+pub fn facts(
+    ledger: &Ledger,
+    promotion: &Promotion,
+    mut images: BTreeMap<ComponentName, Fact<Image>>,
+    now: Timestamp,
+) -> Result<Facts, EngineError> {
+    let environment = places::environment(ledger, &promotion.to)?;
+    let proving_ground = match promotion.kind {
+        Kind::Rollback => Some(&promotion.to),
+        Kind::Promote => environment.from.as_ref(),
+    };
+    let standing = proving_ground.and_then(|place| ledger.standing(place, &promotion.release));
+    let verified_there = environment
+        .from
+        .as_ref()
+        .and_then(|from| ledger.environments.get(from))
+        .and_then(|record| record.verified_now());
+    let component = |(name, digest): (&ComponentName, Digest)| {
+        let build = ledger.builds.get(&digest).cloned().map_or(Fact::Missing, Fact::Known);
+        let image = images.remove(name).unwrap_or(Fact::Unreadable("it was not read".to_owned()));
+        (name.clone(), ComponentFacts { digest, build, image })
+    };
+    Ok(Facts {
+        now,
+        kind: promotion.kind,
+        path: Path {
+            asked: promotion.asked_from.clone(),
+            declared: environment.from.clone(),
+            to: promotion.to.clone(),
+        },
+        release: promotion.release.clone(),
+        by_hand: promotion.by_hand.then(|| promotion.release.clone()),
+        components: promotion.release.components().map(component).collect(),
+        standing: standing.cloned().map_or(Fact::Missing, Fact::Known),
+        verified_there: verified_there.cloned(),
+        holds: ledger.holds_on(&promotion.release, &promotion.to),
+        freezes: ledger.freezes_of(&promotion.to),
+    })
+}
+
+/// The digest over what the passing gates used: what an approver consents to, and nothing that a clock changes.
+pub fn evidence_digest(gates: &[Judged]) -> Digest {
+    let mut lines: Vec<String> = gates
+        .iter()
+        .filter(|judged| judged.passed())
+        .flat_map(|judged| judged.finding.evidence.iter().map(move |digest| format!("{} {digest}\n", judged.gate)))
+        .collect();
+    lines.sort();
+    lines.dedup();
+    Digest::of(lines.concat().as_bytes())
+}
+
+/// What an approval of this promotion must be bound to.
+pub fn binding(ledger: &Ledger, promotion: &Promotion, evidence: Digest) -> Result<Binding, EngineError> {
+    let policy = places::policy(ledger)?;
+    Ok(Binding {
+        promotion: promotion.id,
+        app: policy.app.clone(),
+        release: places::targets(ledger, &promotion.release, &promotion.to)?,
+        from: promotion.from.clone(),
+        to: promotion.to.clone(),
+        policy_digest: policy.digest(),
+        evidence_digest: evidence,
+    })
+}
+
+/// Who asked for and who wrote what a promotion brings.
+pub fn parties<'a>(ledger: &Ledger, promotion: &'a Promotion) -> Parties<'a> {
+    let author = |(_, digest)| ledger.builds.get(&digest).and_then(|build| build.fact.author.clone());
+    Parties { requester: &promotion.requester, authors: promotion.release.components().map(author).collect() }
+}
+
+/// Judges the gates of a promotion and decides what follows.
+pub fn judge(ledger: &Ledger, promotion: &Promotion, facts: &Facts) -> Result<Judgement, EngineError> {
+    let policy = places::policy(ledger)?;
+    let environment = places::environment(ledger, &promotion.to)?;
+    let gates = environment.gates.judge(facts);
+    let evidence = evidence_digest(&gates);
+    let next = match blocked(&gates) {
+        Some(next) => next,
+        None => match &environment.approval {
+            None => Next::Admit { consent: Vec::new() },
+            Some(rule) => {
+                let binding = binding(ledger, promotion, evidence)?;
+                consented(policy, rule, promotion, &binding, &parties(ledger, promotion), facts.now)
+            }
+        },
+    };
+    Ok(Judgement { gates, evidence, policy: policy.digest(), next })
+}
+
+/// What follows from gates that do not pass: a wait if each of them passes by itself in time, else the end.
+fn blocked(gates: &[Judged]) -> Option<Next> {
+    let blocking: Vec<&Judged> = gates.iter().filter(|judged| !judged.passed()).collect();
+    let first = blocking.first()?;
+    if let Some(until) = blocking.iter().map(|judged| judged.clears_at()).collect::<Option<Vec<_>>>() {
+        let reasons: Vec<String> =
+            blocking.iter().map(|judged| format!("{}: {}", judged.gate, judged.words())).collect();
+        let until = until.into_iter().max().unwrap_or_default();
+        return Some(Next::Wait(Wait::Condition { until, reason: reasons.join("; ") }));
+    }
+    // Of several, the one that no waiting mends is the one to name.
+    let decisive = blocking.iter().find(|judged| judged.clears_at().is_none()).unwrap_or(first);
+    let message = match blocking.len() {
+        1 => decisive.words().to_owned(),
+        n => format!("{} (and {} more)", decisive.words(), n - 1),
+    };
+    Some(Next::Refuse(Failure { code: Code::new(decisive.code.as_str()), message, evidence: Vec::new() }))
+}
+
+fn consented(
+    policy: &Policy,
+    rule: &ApprovalRule,
+    promotion: &Promotion,
+    binding: &Binding,
+    parties: &Parties<'_>,
+    now: Timestamp,
+) -> Next {
+    match approval::consent(&promotion.approvals, rule, binding, &policy.people, parties, now) {
+        Consent::Given(by) => Next::Admit { consent: by.into_iter().collect() },
+        Consent::Wanted { missing, .. } => {
+            let until = promotion.lapses_at.unwrap_or_else(|| rule.expires.after(now));
+            Next::Wait(Wait::Approval { until, missing })
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Putting facts on record: builds, deployments that others made, verifications, holds and freezes.
+
+use sealift_domain::{
+    check::Check,
+    event::{DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased, VerificationRecorded},
+    freeze::{Freeze, Hold, HoldScope},
+    name::EnvironmentName,
+    quantity::Period,
+    record::Build,
+    release::Release,
+    undo::Observed,
+};
+
+use crate::{
+    book::{Book, Decision},
+    checks::askable,
+    error::EngineError,
+    places,
+    ports::{
+        driver::Deployment,
+        probe::{Availability, CheckResult, LogSource},
+    },
+    progress::{Observer, Progress},
+    worker::{availability_result, check_context, summarise},
+    world::World,
+};
+
+/// Commits one event, whatever else is so.
+async fn put(book: &Book, event: Event) -> Result<(), EngineError> {
+    book.commit(|ground| {
+        places::policy(ground.ledger)?;
+        Ok(Decision { drafts: vec![event.clone().into()], value: () })
+    })
+    .await
+}
+
+/// Records that an image was built. The image must be where the record says.
+pub async fn build(book: &Book, world: &World, build: Build) -> Result<(), EngineError> {
+    world.registry.manifest(&build.repository.at(build.digest)).await?;
+    put(book, Event::BuildRecorded(build)).await
+}
+
+/// Records what runs in an environment without our having brought it there.
+pub async fn deployment(
+    book: &Book,
+    environment: &EnvironmentName,
+    release: Release,
+    definition: Option<Vec<u8>>,
+    baseline: bool,
+) -> Result<(), EngineError> {
+    let digest = definition.as_deref().map(sealift_domain::digest::Digest::of);
+    let recorded = DeploymentRecorded { environment: environment.clone(), release, definition: digest, baseline };
+    book.commit(|ground| {
+        places::environment(ground.ledger, environment)?;
+        refuse_while_running(ground.ledger, environment)?;
+        let mut draft: crate::book::Draft = Event::DeploymentRecorded(recorded.clone()).into();
+        draft.evidence.extend(definition.clone());
+        Ok(Decision { drafts: vec![draft], value: () })
+    })
+    .await
+}
+
+/// Records under a running promotion would contradict it.
+fn refuse_while_running(
+    ledger: &sealift_domain::ledger::Ledger,
+    environment: &EnvironmentName,
+) -> Result<(), EngineError> {
+    match ledger.running_promotion(environment) {
+        Some(running) => Err(crate::request::held(ledger, running)),
+        None => Ok(()),
+    }
+}
+
+/// What the driver of an environment finds running there.
+pub async fn observe(world: &World, environment: &EnvironmentName) -> Result<Observed, EngineError> {
+    Ok(world.driver(environment)?.observe().await?)
+}
+
+/// Records the verdict of checks that others ran.
+pub async fn verification(
+    book: &Book,
+    environment: &EnvironmentName,
+    release: Release,
+    passed: bool,
+    summary: String,
+) -> Result<(), EngineError> {
+    let recorded = VerificationRecorded { environment: environment.clone(), release, passed, summary };
+    book.commit(|ground| {
+        places::environment(ground.ledger, environment)?;
+        let live = ground.ledger.environments.get(environment).and_then(|record| record.live.as_ref());
+        if live.is_none_or(|live| live.release != recorded.release) {
+            let message = format!("{} is not what is live in {environment} by the record", recorded.release);
+            return Err(EngineError::NotFound(message));
+        }
+        Ok(Decision { drafts: vec![Event::VerificationRecorded(recorded.clone()).into()], value: () })
+    })
+    .await
+}
+
+/// No log to read: checks of what somebody else deployed.
+struct NoLog;
+
+#[async_trait::async_trait]
+impl LogSource for NoLog {
+    async fn read(&self) -> Result<Vec<u8>, String> {
+        Err("this environment has no driver that could read the log".to_owned())
+    }
+}
+
+/// The log of what is live.
+struct LiveLog<'a> {
+    driver: &'a dyn crate::ports::driver::Driver,
+    deployment: Deployment,
+}
+
+#[async_trait::async_trait]
+impl LogSource for LiveLog<'_> {
+    async fn read(&self) -> Result<Vec<u8>, String> {
+        self.driver.logs(&self.deployment, 1024 * 1024).await.map_err(|error| error.message)
+    }
+}
+
+/// Runs the environment's checks against what is live now and records the verdict.
+pub async fn verify(
+    book: &Book,
+    world: &World,
+    observer: &dyn Observer,
+    environment: &EnvironmentName,
+) -> Result<(bool, Vec<CheckResult>), EngineError> {
+    let ledger = book.ledger().await?;
+    let rules = places::environment(&ledger, environment)?;
+    refuse_while_running(&ledger, environment)?;
+    let live = ledger.environments.get(environment).and_then(|record| record.live.clone());
+    let live = live.ok_or_else(|| EngineError::NotFound(format!("nothing is live in {environment} by the record")))?;
+    let context = check_context(&ledger, &live.release, environment, "")?;
+    let key = live.promotion.map_or_else(|| format!("baseline-{}", live.release), |id| format!("p{id}"));
+    let deployment = Deployment {
+        key,
+        fence: 0,
+        app: places::policy(&ledger)?.app.clone(),
+        environment: environment.clone(),
+        images: places::targets(&ledger, &live.release, environment)?,
+        definition: Vec::new(),
+    };
+    let live_log = world.drivers.get(environment).map(|driver| LiveLog { driver: driver.as_ref(), deployment });
+    let logs: &dyn LogSource = match &live_log {
+        Some(log) => log,
+        None => &NoLog,
+    };
+    let mut results = Vec::new();
+    for check in &askable(&rules.verify, &ledger, &live.release) {
+        let result = match check {
+            Check::Availability(check) => availability_now(world, check, &context).await,
+            check => world.prober.run(check, &context, logs).await,
+        };
+        observer.on(&Progress::Check { result: result.clone() });
+        results.push(result);
+    }
+    let passed = !results.is_empty() && results.iter().all(|result| result.passed);
+    let summary = match results.iter().find(|result| !result.passed) {
+        Some(bad) => format!("{}: {}", bad.check, bad.found),
+        None if results.is_empty() => "no check is configured".to_owned(),
+        None => format!("{} checks hold", summarise(&results, &Availability::default()).0.passed),
+    };
+    verification(book, environment, live.release, passed, summary).await?;
+    Ok((passed, results))
+}
+
+/// Outside a deployment, availability is probed for a moment.
+async fn availability_now(
+    world: &World,
+    check: &sealift_domain::check::AvailabilityCheck,
+    context: &crate::ports::probe::CheckContext,
+) -> CheckResult {
+    match world.prober.watch(check, context).await {
+        Ok(watch) => {
+            world.clock.sleep(Period::from_secs(2)).await;
+            availability_result(check, &watch.stop().await)
+        }
+        Err(why) => CheckResult {
+            check: format!("availability {}", check.availability),
+            passed: false,
+            found: why,
+            output: Vec::new(),
+        },
+    }
+}
+
+/// Blocks a digest or an environment.
+pub async fn hold(book: &Book, scope: HoldScope, reason: String) -> Result<(), EngineError> {
+    put(book, Event::HoldPlaced(HoldPlaced { hold: Hold { scope, reason } })).await
+}
+
+/// Ends a hold.
+pub async fn release_hold(book: &Book, scope: HoldScope, reason: String) -> Result<(), EngineError> {
+    book.commit(|ground| {
+        if !ground.ledger.holds.contains_key(&scope) {
+            return Err(EngineError::NotFound(format!("{scope} is not on hold")));
+        }
+        let released = HoldReleased { scope: scope.clone(), reason: reason.clone() };
+        Ok(Decision { drafts: vec![Event::HoldReleased(released).into()], value: () })
+    })
+    .await
+}
+
+/// Freezes an environment for a while.
+pub async fn freeze(book: &Book, environment: EnvironmentName, freeze: Freeze) -> Result<(), EngineError> {
+    book.commit(|ground| {
+        places::environment(ground.ledger, &environment)?;
+        let placed = FreezePlaced { environment: environment.clone(), freeze: freeze.clone() };
+        Ok(Decision { drafts: vec![Event::FreezePlaced(placed).into()], value: () })
+    })
+    .await
+}
+
+/// Ends the freezes of an environment that were placed by hand.
+pub async fn lift_freeze(book: &Book, environment: EnvironmentName, reason: String) -> Result<(), EngineError> {
+    book.commit(|ground| {
+        places::environment(ground.ledger, &environment)?;
+        if !ground.ledger.freezes.contains_key(&environment) {
+            return Err(EngineError::NotFound(format!("no freeze of {environment} was placed by hand")));
+        }
+        let lifted = FreezeLifted { environment: environment.clone(), reason: reason.clone() };
+        Ok(Decision { drafts: vec![Event::FreezeLifted(lifted).into()], value: () })
+    })
+    .await
+}

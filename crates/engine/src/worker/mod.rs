@@ -1,0 +1,320 @@
+//! Driving a promotion: ask the heart for its intent, do it, commit how it went, ask again.
+//!
+//! Nothing here remembers anything that a crash could lose. A run that was killed is resumed by starting another, which
+//! reads the log and goes on at the same step; each step is idempotent.
+
+mod lease;
+mod steps;
+mod watch;
+
+use std::sync::Arc;
+
+use sealift_domain::{
+    event::{Event, LeaseReleased, PromotionChanged},
+    gate::Judged,
+    ledger::Ledger,
+    promotion::{Intent, Next, Promotion, PromotionEvent, PromotionId, Status, Step, Wait},
+    quantity::Period,
+};
+
+use crate::{
+    book::{Book, Decision, Draft, Ground},
+    decide::promotion,
+    error::EngineError,
+    judge, outbox, places,
+    ports::driver::Deployment,
+    progress::{Observer, Progress},
+    request::change,
+    world::World,
+};
+use steps::{Outcome, StepError};
+pub(crate) use steps::{availability_result, check_context, summarise};
+use watch::Watches;
+
+/// How a run behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Whether to stay and wait for a condition (a soak, the end of a freeze) instead of coming back later.
+    pub wait: bool,
+}
+
+/// One run of the program over one promotion.
+pub struct Worker<'a> {
+    book: &'a Book,
+    world: &'a World,
+    observer: &'a dyn Observer,
+    options: RunOptions,
+    watches: Watches,
+}
+
+impl<'a> Worker<'a> {
+    /// A run that reports to `observer`.
+    pub fn new(book: &'a Book, world: &'a World, observer: &'a dyn Observer, options: RunOptions) -> Self {
+        Self { book, world, observer, options, watches: Watches::default() }
+    }
+
+    /// Goes on with a promotion until it is over or waits, and returns its state then.
+    pub async fn run(&self, id: PromotionId) -> Result<Status, EngineError> {
+        let result = self.go_on(id).await;
+        self.watches.abandon().await;
+        let status = result?;
+        outbox::deliver(self.book, self.world, outbox::Effort::Full).await?;
+        self.observer.on(&Progress::Rested { promotion: id, status });
+        Ok(status)
+    }
+
+    async fn go_on(&self, id: PromotionId) -> Result<Status, EngineError> {
+        self.announce(id).await?;
+        // A pending promotion is judged anew in every run: what it waits for may have come, or gone.
+        let mut fresh = true;
+        loop {
+            let ledger = self.book.ledger().await?;
+            let promotion = promotion(&ledger, id)?;
+            match promotion.intent() {
+                Intent::Rest => return Ok(promotion.status()),
+                Intent::Judge => self.judge(id).await?,
+                Intent::Await(wait) if self.has_lapsed(wait) => self.lapse(id).await?,
+                Intent::Await(_) if fresh => self.judge(id).await?,
+                Intent::Await(Wait::Condition { until, .. }) if self.options.wait => {
+                    self.world.clock.sleep(Period::between(self.world.clock.now(), *until)).await;
+                    self.judge(id).await?;
+                }
+                Intent::Await(wait) => {
+                    self.report_wait(wait);
+                    return Ok(promotion.status());
+                }
+                Intent::Perform(step) => self.step(&ledger, promotion, step).await?,
+            }
+            fresh = false;
+        }
+    }
+
+    async fn announce(&self, id: PromotionId) -> Result<(), EngineError> {
+        let ledger = self.book.ledger().await?;
+        let promotion = promotion(&ledger, id)?;
+        let live = ledger.environments.get(&promotion.to).and_then(|record| record.live.as_ref());
+        self.observer.on(&Progress::Began {
+            promotion: id,
+            app: places::policy(&ledger)?.app.clone(),
+            kind: promotion.kind,
+            live: live.map(|live| places::called(&ledger, &live.release)),
+            release: places::called(&ledger, &promotion.release),
+            to: promotion.to.clone(),
+            resumed: promotion.status() == Status::InProgress,
+        });
+        Ok(())
+    }
+
+    fn has_lapsed(&self, wait: &Wait) -> bool {
+        matches!(wait, Wait::Approval { until, .. } if self.world.clock.now() >= *until)
+    }
+
+    fn has_lapsed_in(&self, promotion: &Promotion) -> bool {
+        matches!(promotion.intent(), Intent::Await(wait) if self.has_lapsed(wait))
+    }
+
+    async fn lapse(&self, id: PromotionId) -> Result<(), EngineError> {
+        self.book
+            .commit(|ground| {
+                // Somebody may have decided meanwhile.
+                let waits = self.has_lapsed_in(promotion(ground.ledger, id)?);
+                let drafts = waits.then(|| change(id, PromotionEvent::Lapsed).into());
+                Ok(Decision { drafts: drafts.into_iter().collect(), value: () })
+            })
+            .await
+    }
+
+    fn report_wait(&self, wait: &Wait) {
+        let (reason, until) = match wait {
+            Wait::Approval { until, missing: 1 } => ("an approval".to_owned(), *until),
+            Wait::Approval { until, missing } => (format!("{missing} approvals"), *until),
+            Wait::Condition { until, reason } => (reason.clone(), *until),
+        };
+        self.observer.on(&Progress::Waiting { reason, until });
+    }
+
+    /// Judges the gates on what is so now, and commits what follows. With an admission comes the lease.
+    async fn judge(&self, id: PromotionId) -> Result<(), EngineError> {
+        let began = self.world.clock.now();
+        let ledger = self.book.ledger().await?;
+        let sources = places::sources(&ledger, promotion(&ledger, id)?)?;
+        let images = judge::read_images(self.world.registry.as_ref(), &sources).await;
+        let judged = self
+            .book
+            .commit(|ground| {
+                let promotion = promotion(ground.ledger, id)?;
+                // While the images were read, somebody may have ended it, or another run may have begun with it.
+                if !matches!(promotion.intent(), Intent::Judge | Intent::Await(_)) {
+                    return Ok(Decision::nothing(None));
+                }
+                let facts = judge::facts(ground.ledger, promotion, images.clone(), ground.now)?;
+                let judgement = judge::judge(ground.ledger, promotion, &facts)?;
+                let value = (judgement.gates.clone(), judgement.next.clone());
+                let news = PromotionEvent::Judged(judgement);
+                Ok(Decision { drafts: self.judged(ground, promotion, news, &value.1)?, value: Some(value) })
+            })
+            .await?;
+        if let Some((gates, next)) = judged {
+            self.report_judgement(gates, &next, began);
+        }
+        outbox::deliver(self.book, self.world, outbox::Effort::Once).await
+    }
+
+    fn judged(
+        &self,
+        ground: &Ground<'_>,
+        promotion: &Promotion,
+        news: PromotionEvent,
+        next: &Next,
+    ) -> Result<Vec<Draft>, EngineError> {
+        let PromotionEvent::Judged(judgement) = &news else { return Ok(Vec::new()) };
+        if says_nothing_new(promotion, judgement) {
+            return Ok(Vec::new());
+        }
+        let mut drafts = Vec::new();
+        if matches!(next, Next::Admit { .. }) {
+            drafts.extend(lease::claim(ground, promotion, self.world.host.as_ref())?);
+        }
+        drafts.push(change(promotion.id, news).into());
+        Ok(drafts)
+    }
+
+    fn report_judgement(&self, gates: Vec<Judged>, next: &Next, began: jiff::Timestamp) {
+        let now = self.world.clock.now();
+        self.observer.on(&Progress::Gates { gates, took: Period::between(began, now) });
+        if let Next::Admit { consent } = next
+            && !consent.is_empty()
+        {
+            self.observer.on(&Progress::Consent { by: consent.clone(), at: now });
+        }
+    }
+
+    /// Does one step under the lease and commits how it went.
+    async fn step(&self, ledger: &Arc<Ledger>, promotion: &Promotion, step: Step) -> Result<(), EngineError> {
+        let fence = lease::hold(self.book, self.world, promotion).await?;
+        let began = self.world.clock.now();
+        self.observer.on(&Progress::StepBegan { step, usually: usual(ledger, promotion, step) });
+        let outcome = {
+            let work = self.perform(ledger, promotion, step, fence);
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    outcome = &mut work => break outcome,
+                    () = self.world.clock.sleep(lease::RENEW) => { lease::hold(self.book, self.world, promotion).await?; }
+                }
+            }
+        };
+        let took = Period::between(began, self.world.clock.now());
+        self.commit_step(promotion.id, step, outcome, took).await
+    }
+
+    async fn commit_step(
+        &self,
+        id: PromotionId,
+        step: Step,
+        outcome: Result<Outcome, StepError>,
+        took: Period,
+    ) -> Result<(), EngineError> {
+        let (event, evidence, report) = match outcome {
+            Ok(outcome) => {
+                let report = Progress::StepDone { step, found: outcome.found, took };
+                (Ok(outcome.done), outcome.evidence, report)
+            }
+            Err(error) => {
+                let StepError { failure, evidence } = error;
+                let code = failure.code.to_string();
+                let report = Progress::StepFailed { step, code, why: failure.message.clone(), took };
+                (Err(failure), evidence, report)
+            }
+        };
+        self.book
+            .commit(|ground| {
+                let promotion = promotion(ground.ledger, id)?;
+                let automatic = places::environment(ground.ledger, &promotion.to)?.rollback.automatic;
+                let news = match &event {
+                    Ok(done) => PromotionEvent::Done(done.clone()),
+                    Err(failure) => PromotionEvent::Failed { step, failure: failure.clone(), automatic },
+                };
+                let drafts = self.under_lease(ground, promotion, news, evidence.clone())?;
+                Ok(Decision { drafts, value: () })
+            })
+            .await?;
+        self.observer.on(&report);
+        Ok(())
+    }
+
+    /// An event under the lease; if it ends the promotion, the lease ends in the same commit.
+    fn under_lease(
+        &self,
+        ground: &Ground<'_>,
+        promotion: &Promotion,
+        news: PromotionEvent,
+        evidence: Vec<Vec<u8>>,
+    ) -> Result<Vec<Draft>, EngineError> {
+        let lease = ground.ledger.leases.get(&promotion.to);
+        let ours =
+            lease.filter(|lease| lease.holder.run == self.world.host.holder().run && lease.promotion == promotion.id);
+        let Some(lease) = ours else {
+            return Err(crate::request::held(ground.ledger, promotion));
+        };
+        let mut after = promotion.clone();
+        let ends = after.apply(news.clone(), ground.now).is_ok() && after.has_ended();
+        let changed = PromotionChanged { promotion: promotion.id, lease: Some(lease.fence), change: news };
+        let mut drafts = vec![Draft { event: Event::Promotion(Box::new(changed)), evidence }];
+        if ends {
+            let released = LeaseReleased { environment: promotion.to.clone(), lease: lease.fence };
+            drafts.push(Event::LeaseReleased(released).into());
+        }
+        Ok(drafts)
+    }
+
+    /// A deployment of this promotion's release.
+    fn deployment(
+        &self,
+        ledger: &Ledger,
+        promotion: &Promotion,
+        fence: u64,
+        definition: Vec<u8>,
+    ) -> Result<Deployment, EngineError> {
+        Ok(Deployment {
+            key: key(promotion.id),
+            fence,
+            app: places::policy(ledger)?.app.clone(),
+            environment: promotion.to.clone(),
+            images: places::targets(ledger, &promotion.release, &promotion.to)?,
+            definition,
+        })
+    }
+}
+
+/// The name of a promotion's deployment on its host.
+fn key(id: PromotionId) -> String {
+    format!("p{id}")
+}
+
+/// Whether a judgement would only repeat what the promotion waits for already.
+fn says_nothing_new(promotion: &Promotion, judgement: &sealift_domain::promotion::Judgement) -> bool {
+    use sealift_domain::promotion::Stage;
+    let (Stage::Waiting(now), Next::Wait(next)) = (&promotion.stage, &judgement.next) else { return false };
+    let same_wait = match (now, next) {
+        (Wait::Approval { missing: a, .. }, Wait::Approval { missing: b, .. }) => a == b,
+        (Wait::Condition { until: a, .. }, Wait::Condition { until: b, .. }) => a == b,
+        _ => false,
+    };
+    same_wait && promotion.evidence == Some(judgement.evidence) && promotion.policy == judgement.policy
+}
+
+/// How long a step usually takes in this environment: the median of its last few times.
+fn usual(ledger: &Ledger, promotion: &Promotion, step: Step) -> Option<Period> {
+    let earlier = ledger.promotions.values().rev().filter(|p| p.to == promotion.to && p.id != promotion.id);
+    let mut times: Vec<Period> = earlier
+        .filter_map(|p| {
+            let at = p.timeline.iter().position(|moment| moment.what == step.as_str())?;
+            let before = p.timeline.get(at.checked_sub(1)?)?;
+            Some(Period::between(before.at, p.timeline.get(at)?.at))
+        })
+        .take(5)
+        .collect();
+    times.sort();
+    times.get(times.len() / 2).copied()
+}

@@ -1,0 +1,39 @@
+//! Everything outside that the use cases act through, picked by the binary.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sealift_domain::name::{ChannelName, EnvironmentName};
+
+use crate::{
+    error::EngineError,
+    ports::{
+        clock::Clock, driver::Driver, host::Host, notifier::Notifier, probe::Prober, registry::Registry,
+        signature::Signatures,
+    },
+};
+
+/// The adapters of this run.
+#[derive(Clone)]
+pub struct World {
+    /// Registries.
+    pub registry: Arc<dyn Registry>,
+    /// What deploys to each environment.
+    pub drivers: BTreeMap<EnvironmentName, Arc<dyn Driver>>,
+    /// What runs checks.
+    pub prober: Arc<dyn Prober>,
+    /// What sends notices to each channel.
+    pub notifiers: BTreeMap<ChannelName, Arc<dyn Notifier>>,
+    /// What checks people's signatures.
+    pub signatures: Arc<dyn Signatures>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// This machine.
+    pub host: Arc<dyn Host>,
+}
+
+impl World {
+    /// The driver of an environment.
+    pub fn driver(&self, environment: &EnvironmentName) -> Result<&Arc<dyn Driver>, EngineError> {
+        self.drivers.get(environment).ok_or_else(|| EngineError::NoDriver(environment.clone()))
+    }
+}

@@ -1,0 +1,9 @@
+//! Signatures made by the real OpenSSH, and damaged ones.
+
+// Clippy's allowances for tests do not reach the helper functions beside them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+mod damaged;
+mod openssh;
+mod security_key;
+mod support;

@@ -1,0 +1,157 @@
+//! The client: the engine's registry port over HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use reqwest::{Certificate, ClientBuilder, redirect::Policy};
+use sealift_domain::{
+    digest::Digest,
+    image::Image,
+    quantity::Period,
+    reference::{Pinned, Repository, Tag},
+};
+use sealift_engine::ports::{
+    clock::Clock,
+    registry::{Copied, CopyObserver, CopyPlan, RawManifest, Registry, RegistryError, RegistryErrorKind, TagMode},
+};
+
+use crate::{
+    auth::Auth,
+    blob::BlobRef,
+    credentials::CredentialSource,
+    endpoint::Hosts,
+    error::{causes, error},
+    transport::{Http, Shared},
+};
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where credentials come from. Default: none.
+    pub credentials: CredentialSource,
+    /// Hosts (`host` or `host:port`) that speak plain HTTP. Hosts of this machine need not be listed.
+    pub plain_http: Vec<String>,
+    /// Certificate authorities to trust beside the system's, each as PEM.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// Whether the system's proxy settings are used, except for hosts of this machine. Default: no.
+    pub system_proxy: bool,
+    /// `User-Agent`.
+    pub user_agent: String,
+    /// The longest time to connect. Default: 10 s.
+    pub connect_timeout: Period,
+    /// The longest time without a byte, in either direction. A body as a whole has no limit. Default: 60 s.
+    pub idle_timeout: Period,
+    /// The longest time a registry may take to complete a blob after its last byte. Default: 5 min.
+    pub commit_timeout: Period,
+    /// Blobs under way at a time. Default: 6.
+    pub concurrency: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            credentials: CredentialSource::none(),
+            plain_http: Vec::new(),
+            extra_roots: Vec::new(),
+            system_proxy: false,
+            user_agent: concat!("sealift/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: Period::from_secs(10),
+            idle_timeout: Period::from_secs(60),
+            commit_timeout: Period::from_secs(300),
+            concurrency: 6,
+        }
+    }
+}
+
+/// A client for all registries. Connections, tokens and credentials are kept for its life and shared by its operations.
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+fn unusable(why: String) -> RegistryError {
+    error(RegistryErrorKind::Unsupported, format!("the HTTP client cannot be set up: {why}"))
+}
+
+fn builder(options: &Options) -> ClientBuilder {
+    // Redirects are followed by this crate, which knows what may go where. Timeouts are per byte, so they are here too.
+    reqwest::Client::builder()
+        .redirect(Policy::none())
+        .referer(false)
+        .user_agent(&options.user_agent)
+        .connect_timeout(options.connect_timeout.as_duration())
+}
+
+impl Client {
+    /// A client with these options. Waits are taken from `clock`.
+    ///
+    /// # Errors
+    /// `Unsupported` if TLS cannot be set up or a certificate is not PEM.
+    pub fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Self, RegistryError> {
+        let failed = |why: reqwest::Error| unusable(causes(why));
+        let roots: Result<Vec<_>, _> = options.extra_roots.iter().map(|pem| Certificate::from_pem(pem)).collect();
+        let mut outside = builder(&options).tls_certs_merge(roots.map_err(failed)?);
+        if !options.system_proxy {
+            outside = outside.no_proxy();
+        }
+        let direct = builder(&options).no_proxy().tls_certs_only([]);
+        let idle: Duration = options.idle_timeout.as_duration();
+        Ok(Self {
+            shared: Arc::new(Shared {
+                direct: direct.build().map_err(failed)?,
+                client: outside.build().map_err(failed)?,
+                hosts: Hosts::new(options.plain_http),
+                auth: Auth::new(options.credentials),
+                clock,
+                idle,
+                commit: options.commit_timeout.as_duration(),
+                concurrency: options.concurrency.max(1),
+            }),
+        })
+    }
+
+    fn http(&self) -> Http {
+        Http::new(Arc::clone(&self.shared))
+    }
+}
+
+#[async_trait]
+impl Registry for Client {
+    async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, RegistryError> {
+        self.http().resolve(repository, tag).await
+    }
+
+    async fn manifest(&self, image: &Pinned) -> Result<RawManifest, RegistryError> {
+        self.http().manifest(&image.repository, image.digest).await
+    }
+
+    async fn blob(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        size: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError> {
+        self.http().open(&BlobRef { repository: repository.clone(), digest, size }).await
+    }
+
+    async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError> {
+        self.http().inspect(image).await
+    }
+
+    async fn plan_copy(&self, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError> {
+        self.http().plan_copy(from, to).await
+    }
+
+    async fn copy(&self, from: &Pinned, to: &Repository, observer: &dyn CopyObserver) -> Result<Copied, RegistryError> {
+        self.http().copy(from, to, observer).await
+    }
+
+    async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {
+        self.http().tag(image, tag, mode).await
+    }
+
+    async fn untag(&self, repository: &Repository, tag: &Tag) -> Result<(), RegistryError> {
+        self.http().untag(repository, tag).await
+    }
+}

@@ -1,0 +1,100 @@
+//! Manifests over HTTP: read by digest or tag, written by digest or tag.
+
+use async_trait::async_trait;
+use reqwest::{
+    Method,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use sealift_domain::{digest::Digest, reference::Repository};
+use sealift_engine::ports::registry::{RawManifest, RegistryError, RegistryErrorKind};
+
+use crate::{
+    error::{error, printable},
+    graph::ManifestSource,
+    manifest::{self, MAX_MANIFEST},
+    retry::{Failure, retrying},
+    transport::{Call, Http},
+};
+
+/// The header in which registries name what they answer with.
+pub(crate) const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// A digest header that is there must name `digest`.
+pub(crate) fn check_digest_header(subject: &str, headers: &HeaderMap, digest: Digest) -> Result<(), Failure> {
+    let Some(header) = headers.get(CONTENT_DIGEST) else { return Ok(()) };
+    let text = header.to_str().unwrap_or_default();
+    if text.parse() == Ok(digest) {
+        return Ok(());
+    }
+    let why = format!("{subject}: the registry calls it {}, its digest is {digest}", printable(text));
+    Err(Failure::last(RegistryErrorKind::Corrupt, why))
+}
+
+impl Http {
+    /// A call about a manifest. `reference` is a digest or a tag.
+    pub(crate) fn manifest_call(
+        &self,
+        method: Method,
+        repository: &Repository,
+        reference: &str,
+    ) -> Result<Call, RegistryError> {
+        let what = if reference.starts_with("sha256:") { "manifest" } else { "tag" };
+        let call = self.call(method, repository, &format!("manifests/{reference}"), format!("{what} {reference}"))?;
+        Ok(call.header(ACCEPT, manifest::ACCEPT))
+    }
+
+    /// Reads a manifest by digest; the bytes have it.
+    pub(crate) async fn manifest(&self, repository: &Repository, digest: Digest) -> Result<RawManifest, RegistryError> {
+        let call = self.manifest_call(Method::GET, repository, &digest.to_string())?;
+        let raw = self.read_manifest(&call).await?;
+        if raw.digest != digest {
+            let why = format!("{}: the bytes have the digest {}", call.subject(), raw.digest);
+            return Err(error(RegistryErrorKind::Corrupt, why));
+        }
+        Ok(raw)
+    }
+
+    /// Reads the manifest that a call names, and checks everything but the digest that was asked for.
+    pub(crate) async fn read_manifest(&self, call: &Call) -> Result<RawManifest, RegistryError> {
+        let subject = call.subject();
+        let attempt = || async {
+            let response = self.once(call).await?;
+            let headers = response.headers().clone();
+            let bytes = self.read(&subject, response, MAX_MANIFEST).await?;
+            check_digest_header(&subject, &headers, Digest::of(&bytes))?;
+            let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            Ok(manifest::raw(&subject, bytes, content_type)?)
+        };
+        retrying(&*self.shared.clock, attempt).await
+    }
+
+    /// Writes a manifest, byte for byte, under a digest or a tag.
+    pub(crate) async fn put_manifest(
+        &self,
+        to: &Repository,
+        reference: &str,
+        raw: &RawManifest,
+    ) -> Result<(), RegistryError> {
+        let mut call = self.manifest_call(Method::PUT, to, reference)?;
+        let media_type = HeaderValue::try_from(raw.media_type.as_str())
+            .map_err(|_| error(RegistryErrorKind::Malformed, "the media type is not a header value"))?;
+        call.headers.insert(CONTENT_TYPE, media_type);
+        call.body = Some(raw.bytes.clone());
+        call.expect = &[200, 201, 202];
+        let response = self.send(&call).await?;
+        check_digest_header(&call.subject(), response.headers(), raw.digest).map_err(|failure| failure.error)
+    }
+}
+
+/// The manifests of one repository.
+pub(crate) struct InRepository<'a> {
+    pub(crate) http: &'a Http,
+    pub(crate) repository: &'a Repository,
+}
+
+#[async_trait]
+impl ManifestSource for InRepository<'_> {
+    async fn manifest(&self, digest: Digest) -> Result<RawManifest, RegistryError> {
+        self.http.manifest(self.repository, digest).await
+    }
+}

@@ -1,0 +1,230 @@
+//! From a request to its answer.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use hyper::{
+    Method, Request, Response,
+    body::Incoming,
+    header::{AUTHORIZATION, HeaderName, HeaderValue},
+};
+use sealift_domain::{digest::Digest, reference::Repository};
+
+use super::{
+    Logged, Shared,
+    access::{self, Need},
+    blobs,
+    http::{Answer, Body, collect},
+    listing, lock, manifests,
+    script::Action,
+};
+
+/// The largest request body that is taken for anything but a blob, in bytes.
+const MAX_SMALL_BODY: usize = 5 << 20;
+
+/// What a path names (OCI Distribution Specification 1.1, "Endpoints").
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target<'a> {
+    /// `/v2/`
+    Base,
+    /// `/token`
+    Token,
+    Blob(&'a str, &'a str),
+    /// The id is empty for the collection.
+    Upload(&'a str, &'a str),
+    Manifest(&'a str, &'a str),
+    Tags(&'a str),
+    Referrers(&'a str, &'a str),
+}
+
+/// A request with the parts that the handlers need.
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: hyper::HeaderMap,
+    pub(super) refuse_mount: bool,
+}
+
+impl Asked {
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// The pairs of a query or form, decoded.
+pub(super) fn query_pairs(query: &str) -> Vec<(String, String)> {
+    let Ok(mut url) = "http://x/".parse::<reqwest::Url>() else { return Vec::new() };
+    url.set_query(Some(query));
+    url.query_pairs().into_owned().collect()
+}
+
+pub(super) fn target(path: &str) -> Option<Target<'_>> {
+    match path {
+        "/v2/" | "/v2" => return Some(Target::Base),
+        "/token" => return Some(Target::Token),
+        _ => {}
+    }
+    let rest = path.strip_prefix("/v2/")?;
+    if let Some(name) = rest.strip_suffix("/tags/list") {
+        return Some(Target::Tags(name));
+    }
+    let (head, last) = rest.rsplit_once('/')?;
+    if let Some(name) = head.strip_suffix("/blobs/uploads") {
+        return Some(Target::Upload(name, last));
+    }
+    let (name, kind) = head.rsplit_once('/')?;
+    match (kind, last) {
+        ("blobs", "uploads") => Some(Target::Upload(name, "")),
+        ("blobs", digest) => Some(Target::Blob(name, digest)),
+        ("manifests", reference) => Some(Target::Manifest(name, reference)),
+        ("referrers", digest) => Some(Target::Referrers(name, digest)),
+        _ => None,
+    }
+}
+
+/// The digest in a path, or the specification's refusal.
+pub(super) fn digest(text: &str) -> Result<Digest, Answer> {
+    text.parse().map_err(|_| Answer::error(400, "DIGEST_INVALID", "this is not a sha256 digest"))
+}
+
+/// Answers one request; an error resets the connection.
+pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let action = lock(&shared.script).pick(&parts.method, &path, &query);
+    let head = parts.method == Method::HEAD;
+    let authorized = parts.headers.contains_key(AUTHORIZATION);
+    let log = |status| {
+        let (method, path, query) = (parts.method.clone(), path.clone(), query.clone());
+        lock(&shared.log).push(Logged { method, path, query, status, authorized });
+    };
+    let reset = || io::Error::other("scripted to reset");
+    match &action {
+        Some(Action::Reset) => {
+            log(0);
+            return Err(reset());
+        }
+        Some(Action::Answer { status, headers, body: text }) => {
+            // Read first: a client that is still writing would otherwise see a broken connection, not the answer.
+            let _ = collect(body, usize::MAX).await;
+            log(*status);
+            let plain = Answer::new(*status).body(text.clone());
+            return Ok(headers.iter().fold(plain, |answer, (name, value)| answer.with(name, value)).send(head));
+        }
+        Some(Action::Hold(gate)) => gate.pass().await,
+        _ => {}
+    }
+    let refuse_mount = matches!(action, Some(Action::RefuseMount));
+    let asked = Asked {
+        method: parts.method.clone(),
+        query: query_pairs(&query),
+        headers: parts.headers.clone(),
+        refuse_mount,
+    };
+    let answer = dispatch(shared, &asked, &path, &query, body).await;
+    if matches!(action, Some(Action::ResetAfter)) {
+        log(0);
+        return Err(reset());
+    }
+    log(answer.status);
+    Ok(spoil(answer, action, head))
+}
+
+fn spoil(mut answer: Answer, action: Option<Action>, head: bool) -> Response<Body> {
+    match action {
+        Some(Action::Truncate(bytes)) => return answer.send_part(bytes, None),
+        Some(Action::Stall(bytes, gate)) => return answer.send_part(bytes, Some(gate)),
+        Some(Action::Endless) => return answer.send_endless(),
+        Some(Action::Corrupt(offset)) => {
+            let mut bytes = answer.body.to_vec();
+            bytes.iter_mut().skip(offset).take(1).for_each(|byte| *byte ^= 1);
+            answer.body = Bytes::from(bytes);
+        }
+        Some(Action::Header(name, value)) => {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                answer.headers.insert(name, value);
+            }
+        }
+        _ => {}
+    }
+    answer.send(head)
+}
+
+async fn dispatch(shared: &Arc<Shared>, asked: &Asked, path: &str, query: &str, body: Incoming) -> Answer {
+    let Some(target) = target(path) else { return Answer::error(404, "UNSUPPORTED", "no such endpoint") };
+    if target == Target::Token {
+        let form = if asked.method == Method::POST { collect(body, MAX_SMALL_BODY).await.ok() } else { None };
+        return access::token(shared, &asked.headers, query, form.as_ref());
+    }
+    if let Err(refused) = admit(shared, asked, &target) {
+        // Read to its end, for the same reason as above.
+        let _ = collect(body, usize::MAX).await;
+        return refused;
+    }
+    let answered = match target {
+        Target::Base | Target::Token => Ok(Answer::new(200).with("docker-distribution-api-version", "registry/2.0")),
+        Target::Blob(name, reference) => blobs::blob(shared, asked, name, reference),
+        Target::Upload(name, "") => blobs::open(shared, asked, name, body).await,
+        Target::Upload(name, id) => blobs::upload(shared, asked, name, id, body).await,
+        Target::Manifest(name, reference) => manifests::manifest(shared, asked, name, reference, body).await,
+        Target::Tags(name) => listing::tags(shared, asked, name),
+        Target::Referrers(name, reference) => listing::referrers(shared, asked, name, reference),
+    };
+    answered.unwrap_or_else(|refused| refused)
+}
+
+/// Checks the name and the rights.
+fn admit(shared: &Shared, asked: &Asked, target: &Target<'_>) -> Result<(), Answer> {
+    let name = match target {
+        Target::Base | Target::Token => return access::check(shared, &asked.headers, &[]),
+        Target::Blob(name, _) | Target::Upload(name, _) | Target::Manifest(name, _) => name,
+        Target::Tags(name) | Target::Referrers(name, _) => name,
+    };
+    if format!("localhost/{name}").parse::<Repository>().is_err() {
+        return Err(Answer::error(400, "NAME_INVALID", "the repository name is outside the grammar"));
+    }
+    let mut needs: Vec<Need> = match asked.method {
+        Method::GET | Method::HEAD => vec![((*name).to_owned(), "pull")],
+        Method::DELETE if !matches!(target, Target::Upload(..)) => vec![((*name).to_owned(), "delete")],
+        _ => vec![((*name).to_owned(), "pull"), ((*name).to_owned(), "push")],
+    };
+    if let (Target::Upload(_, ""), Some(from)) = (target, asked.parameter("from")) {
+        // A mount from a repository that may not be read becomes an upload; it does not fail.
+        let with_source: Vec<Need> = needs.iter().cloned().chain([(from.to_owned(), "pull")]).collect();
+        if access::check(shared, &asked.headers, &needs).is_err() {
+            needs = with_source;
+        }
+    }
+    access::check(shared, &asked.headers, &needs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_from_their_end() {
+        for (path, expected) in [
+            ("/v2/", Some(Target::Base)),
+            ("/token", Some(Target::Token)),
+            ("/v2/a/b/manifests/v1", Some(Target::Manifest("a/b", "v1"))),
+            ("/v2/a/manifests/manifests/v1", Some(Target::Manifest("a/manifests", "v1"))),
+            ("/v2/a/blobs/sha256:x", Some(Target::Blob("a", "sha256:x"))),
+            ("/v2/a/blobs/uploads/", Some(Target::Upload("a", ""))),
+            ("/v2/a/blobs/uploads", Some(Target::Upload("a", ""))),
+            ("/v2/a/blobs/uploads/1", Some(Target::Upload("a", "1"))),
+            ("/v2/a/tags/list", Some(Target::Tags("a"))),
+            ("/v2/a/referrers/sha256:x", Some(Target::Referrers("a", "sha256:x"))),
+            ("/v2/a/other/x", None),
+            ("/v1/", None),
+            ("/v2/x", None),
+        ] {
+            assert_eq!(target(path), expected, "{path}");
+        }
+    }
+}

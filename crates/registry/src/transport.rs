@@ -1,0 +1,281 @@
+//! One HTTP request: authorised, redirected, counted, bounded in time, and tried again where that is safe.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    Body, Method, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
+};
+use sealift_domain::reference::Repository;
+use sealift_engine::ports::{
+    clock::Clock,
+    registry::{RegistryError, RegistryErrorKind},
+};
+
+use crate::{
+    auth::Auth,
+    endpoint::{Hosts, is_loopback, origin},
+    error::{Words, causes, refused, subject},
+    retry::{Failure, after_answer, retrying},
+    scope::Scopes,
+};
+
+/// How many redirects one request follows.
+const MAX_REDIRECTS: usize = 5;
+/// How much of an error body is read, in bytes.
+const MAX_ERROR_BODY: usize = 16 << 10;
+
+/// What all operations of a client share.
+pub(crate) struct Shared {
+    /// For hosts of this machine: no proxy, no TLS.
+    pub(crate) direct: reqwest::Client,
+    /// For everything else.
+    pub(crate) client: reqwest::Client,
+    pub(crate) hosts: Hosts,
+    pub(crate) auth: Auth,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The longest time without a byte.
+    pub(crate) idle: Duration,
+    /// The longest time a registry may take to complete an upload after its last byte.
+    pub(crate) commit: Duration,
+    /// Blobs under way at a time.
+    pub(crate) concurrency: usize,
+}
+
+/// The transport of one operation, with its own count of requests.
+#[derive(Clone)]
+pub(crate) struct Http {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) requests: Arc<AtomicU64>,
+}
+
+/// A request that can be sent more than once.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) repository: Repository,
+    /// What it is about, for errors: `manifest sha256:…`.
+    pub(crate) what: String,
+    pub(crate) url: Url,
+    pub(crate) scopes: Scopes,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+    /// The statuses that the caller handles; every other one is an error.
+    pub(crate) expect: &'static [u16],
+}
+
+impl Call {
+    /// The words that every error about this call begins with.
+    pub(crate) fn subject(&self) -> String {
+        subject(&self.method, &self.repository, &self.what)
+    }
+
+    /// The same call with one more header.
+    pub(crate) fn header(mut self, name: reqwest::header::HeaderName, value: &'static str) -> Self {
+        self.headers.insert(name, HeaderValue::from_static(value));
+        self
+    }
+}
+
+/// Whether the registry itself asks for a login. The host of a redirect has no business with the registry's credentials,
+/// and must not name the realm that they are sent to.
+pub(crate) fn is_challenge(call: &Call, response: &Response) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED && origin(response.url()) == origin(&call.url)
+}
+
+impl Http {
+    /// A transport with a count of its own.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, requests: Arc::default() }
+    }
+
+    /// A call to the API of `repository`; without headers and body, expecting 200.
+    pub(crate) fn call(
+        &self,
+        method: Method,
+        repository: &Repository,
+        path: &str,
+        what: impl Into<String>,
+    ) -> Result<Call, RegistryError> {
+        Ok(Call {
+            url: self.shared.hosts.url(repository, path)?,
+            scopes: if method == Method::GET || method == Method::HEAD {
+                Scopes::pull(repository)
+            } else {
+                Scopes::push(repository)
+            },
+            method,
+            repository: repository.clone(),
+            what: what.into(),
+            headers: HeaderMap::new(),
+            body: None,
+            expect: &[200],
+        })
+    }
+
+    /// Sends an idempotent call, up to three times.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Response, RegistryError> {
+        retrying(&*self.shared.clock, || self.once(call)).await
+    }
+
+    /// Sends a call once; a challenge is answered.
+    pub(crate) async fn once(&self, call: &Call) -> Result<Response, Failure> {
+        let (response, sent) = self.first_try(call).await?;
+        if !is_challenge(call, &response) {
+            return self.judge(&call.subject(), call.expect, response).await;
+        }
+        let authorization = self.answer_challenge(call, &response, sent.as_ref()).await?;
+        drop(response);
+        let response = self.follow(call, Some(&authorization)).await?;
+        self.lacks_right(call, &response).await?;
+        self.judge(&call.subject(), call.expect, response).await
+    }
+
+    /// The first request to a host goes alone, so that a crowd of requests is not answered by a crowd of challenges.
+    async fn first_try(&self, call: &Call) -> Result<(Response, Option<HeaderValue>), Failure> {
+        let host = self.shared.auth.host(&call.url);
+        let mut known = host.lock().await;
+        if known.is_none() {
+            let response = self.follow(call, None).await?;
+            *known = Some(self.learn(call, &response)?);
+            return Ok((response, None));
+        }
+        drop(known);
+        let sent = self.authorization(call).await?;
+        Ok((self.follow(call, sent.as_ref()).await?, sent))
+    }
+
+    /// Sends a body that cannot be sent again. Nothing is retried here: whoever made the body starts over.
+    pub(crate) async fn stream(&self, call: &Call, body: Body) -> Result<Response, Failure> {
+        let authorization = self.authorization(call).await?;
+        let mut request = self.client_for(&call.url).request(call.method.clone(), call.url.clone());
+        request = request.headers(call.headers.clone()).body(body);
+        if let Some(value) = &authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let response =
+            request.send().await.map_err(|why| Failure::transient(format!("{}: {}", call.subject(), causes(why))))?;
+        if response.status() == StatusCode::UNAUTHORIZED && authorization.is_some() {
+            self.shared.auth.forget(call);
+            return Err(Failure::transient(format!("{}: the token expired during the upload", call.subject())));
+        }
+        self.judge(&call.subject(), call.expect, response).await
+    }
+
+    fn client_for(&self, url: &Url) -> &reqwest::Client {
+        let local = url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
+        if local { &self.shared.direct } else { &self.shared.client }
+    }
+
+    /// Sends one request as it is, without authorisation logic and redirects.
+    pub(crate) async fn raw(
+        &self,
+        subject: &str,
+        request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
+        url: &Url,
+    ) -> Result<Response, Failure> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        match tokio::time::timeout(self.shared.idle, request(self.client_for(url)).send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(why)) => Err(Failure::transient(format!("{subject}: {}", causes(why)))),
+            Err(_) => {
+                Err(Failure::transient(format!("{subject}: no answer within {} s", self.shared.idle.as_secs_f32())))
+            }
+        }
+    }
+
+    /// Sends a call and follows its redirects. The authorisation goes to the call's own origin and nowhere else.
+    async fn follow(&self, call: &Call, authorization: Option<&HeaderValue>) -> Result<Response, Failure> {
+        let home = origin(&call.url);
+        let mut url = call.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let build = |client: &reqwest::Client| {
+                let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
+                if let Some(value) = authorization.filter(|_| origin(&url) == home) {
+                    request = request.header(AUTHORIZATION, value);
+                }
+                match &call.body {
+                    Some(body) => request.body(body.clone()),
+                    None => request,
+                }
+            };
+            let response = self.raw(&call.subject(), build, &url).await?;
+            let reading = call.method == Method::GET || call.method == Method::HEAD;
+            let redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+            if !redirect || !reading {
+                return Ok(response);
+            }
+            url = self.location(call, &response)?;
+        }
+        Err(Failure::last(
+            RegistryErrorKind::Malformed,
+            format!("{}: more than {MAX_REDIRECTS} redirects", call.subject()),
+        ))
+    }
+
+    /// The URL in `Location`, relative to the answered one, if it may be spoken to.
+    pub(crate) fn location(&self, call: &Call, response: &Response) -> Result<Url, Failure> {
+        let bad = |why: &str| Failure::last(RegistryErrorKind::Malformed, format!("{}: {why}", call.subject()));
+        let header = response.headers().get(LOCATION).ok_or_else(|| bad("the answer names no location"))?;
+        let text = header.to_str().map_err(|_| bad("the answer's location is not text"))?;
+        let url = response.url().join(text).map_err(|_| bad("the answer's location is not a URL"))?;
+        if self.shared.hosts.admits(&url) {
+            return Ok(url);
+        }
+        let place = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
+        Err(bad(&format!("the registry points to {place}, which is neither https nor allowed to be plain http")))
+    }
+
+    /// Passes on what the caller expects and turns everything else into an error with the registry's own words.
+    pub(crate) async fn judge(&self, subject: &str, expect: &[u16], response: Response) -> Result<Response, Failure> {
+        let status = response.status();
+        if expect.contains(&status.as_u16()) {
+            return Ok(response);
+        }
+        let headers = response.headers().clone();
+        let words = Words::read(&self.beginning(response).await);
+        let again = after_answer(status, &headers, &words, self.shared.clock.now());
+        Err(Failure { error: refused(subject, status, &words), again })
+    }
+
+    /// The first bytes of an error body, as far as they come.
+    async fn beginning(&self, mut response: Response) -> Bytes {
+        let mut body = BytesMut::new();
+        while let Ok(Ok(Some(chunk))) = tokio::time::timeout(self.shared.idle, response.chunk()).await {
+            let room = MAX_ERROR_BODY.saturating_sub(body.len());
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == MAX_ERROR_BODY {
+                break;
+            }
+        }
+        body.freeze()
+    }
+
+    /// A whole body of at most `max` bytes, whatever `Content-Length` says.
+    pub(crate) async fn read(&self, subject: &str, mut response: Response, max: usize) -> Result<Bytes, Failure> {
+        let mut body = BytesMut::new();
+        loop {
+            match tokio::time::timeout(self.shared.idle, response.chunk()).await {
+                Ok(Ok(Some(chunk))) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
+                Ok(Ok(Some(_))) => {
+                    let why = format!("{subject}: the answer is longer than {max} bytes");
+                    return Err(Failure::last(RegistryErrorKind::Malformed, why));
+                }
+                Ok(Ok(None)) => return Ok(body.freeze()),
+                Ok(Err(why)) => return Err(Failure::transient(format!("{subject}: {}", causes(why)))),
+                Err(_) => {
+                    let idle = self.shared.idle.as_secs_f32();
+                    return Err(Failure::transient(format!("{subject}: no byte for {idle} s")));
+                }
+            }
+        }
+    }
+}

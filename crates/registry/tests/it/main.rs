@@ -1,0 +1,12 @@
+//! The client against the strict in-process registry, and against a real one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail like tests")]
+
+mod auth;
+mod copy;
+mod faults;
+mod inspect;
+mod real_registry;
+mod server;
+mod support;
+mod tags;

@@ -1,0 +1,126 @@
+//! `sealift approve`
+
+use std::path::PathBuf;
+
+use sealift_domain::{
+    approval::{APPROVAL_NAMESPACE, ApprovalStatement, Decision},
+    promotion::{Kind, PromotionId, Stage, Wait},
+};
+use sealift_engine::{decide, places, ports::clock::Clock};
+use serde_json::json;
+
+use super::{Ends, Global};
+use crate::{
+    diagnostic::{Diagnostic, catalogue::Exit},
+    failure, identity,
+    session::Session,
+    shell::Shell,
+    system::{SystemClock, nonce},
+};
+
+/// Consent to a promotion, signed with your own SSH key
+#[derive(clap::Args)]
+pub struct Args {
+    /// The promotion; without it, the one that waits for approval, if there is only one.
+    promotion: Option<PromotionId>,
+    /// Your SSH key, private or public (with an agent).
+    #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
+    identity: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
+    decide(shell, global, args.promotion, args.identity, Decision::Approve, None).await
+}
+
+/// Signs and hands in a decision.
+pub(super) async fn decide(
+    shell: &Shell,
+    global: &Global,
+    promotion: Option<PromotionId>,
+    key: Option<PathBuf>,
+    decision: Decision,
+    reason: Option<String>,
+) -> Ends {
+    let one = |d| vec![d];
+    let session = Session::open(shell, global).await?;
+    let policy = session.same_policy().await.map_err(one)?;
+    let ledger = session.ledger().await.map_err(one)?;
+    let id = match promotion {
+        Some(id) => id,
+        None => the_waiting_one(&ledger).map_err(one)?,
+    };
+    let identity = identity::require(shell, &policy, key.as_deref()).map_err(one)?;
+    let statement = decide::statement(&ledger, id, &identity.person, decision, SystemClock.now(), nonce())
+        .map_err(|e| one(failure::of_engine(e)))?;
+    if !global.json() {
+        shell.tell(&what_is_signed(&ledger, &statement));
+    }
+    let bytes = serde_json::to_vec(&statement).unwrap_or_default();
+    let signature = identity.sign(APPROVAL_NAMESPACE, &bytes).map_err(one)?;
+    decide::accept(&session.book, session.world.signatures.as_ref(), &bytes, &signature, reason)
+        .await
+        .map_err(|e| one(failure::of_engine(e)))?;
+    conclude(shell, global, &statement, ledger.promotions.get(&id).map(|p| p.kind));
+    Ok(Exit::Ok)
+}
+
+fn the_waiting_one(ledger: &sealift_domain::ledger::Ledger) -> Result<PromotionId, Diagnostic> {
+    let waits = |stage: &Stage| matches!(stage, Stage::Waiting(Wait::Approval { .. }));
+    let mut waiting = ledger.promotions.values().filter(|p| waits(&p.stage)).map(|p| p.id);
+    match (waiting.next(), waiting.next()) {
+        (Some(id), None) => Ok(id),
+        (None, _) => Err(Diagnostic::new("E0403", "no promotion waits for approval")
+            .state("nothing was changed")
+            .next("`sealift status`")),
+        (Some(_), Some(_)) => {
+            Err(failure::usage("several promotions wait for approval: name one").next("`sealift status`"))
+        }
+    }
+}
+
+/// What the person is about to sign, in words.
+fn what_is_signed(ledger: &sealift_domain::ledger::Ledger, statement: &ApprovalStatement) -> String {
+    let promotion = ledger.promotions.get(&statement.promotion);
+    let release = promotion.map(|p| places::called(ledger, &p.release)).unwrap_or_default();
+    let live = ledger.environments.get(&statement.to).and_then(|record| record.live.as_ref());
+    let live = live.map_or_else(|| "nothing".to_owned(), |live| places::called(ledger, &live.release));
+    let mut lines = vec![
+        format!("promotion  {} of {}", statement.promotion, statement.app),
+        format!("change     {live} → {release} in {}", statement.to),
+    ];
+    lines.extend(statement.release.values().map(|image| format!("image      {image}")));
+    if let Some(promotion) = promotion {
+        let passed = promotion.judged.iter().filter(|judged| judged.passed()).count();
+        lines.push(format!("gates      {passed} of {} passed", promotion.judged.len()));
+        lines.extend(promotion.reason.iter().map(|reason| format!("reason     {reason}")));
+    }
+    lines
+        .push(format!("signs      {} as {:?}, until {}", statement.approver, statement.decision, statement.expires_at));
+    lines.join("\n") + "\n"
+}
+
+fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement, kind: Option<Kind>) {
+    let word = match statement.decision {
+        Decision::Approve => "approved",
+        Decision::Reject => "rejected",
+    };
+    if global.json() {
+        let value = json!({
+            "schema_version": 1,
+            "promotion": statement.promotion,
+            "decision": statement.decision,
+            "approver": statement.approver,
+            "expires_at": statement.expires_at,
+        });
+        shell.print(&format!("{value}\n"));
+    } else {
+        shell.print(&format!("{word} by {}\n", statement.approver));
+        if statement.decision == Decision::Approve {
+            let again = match kind {
+                Some(Kind::Rollback) => "rollback --in",
+                _ => "promote --to",
+            };
+            shell.print(&format!("next: sealift {again} {}\n", statement.to));
+        }
+    }
+}

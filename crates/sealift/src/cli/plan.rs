@@ -1,0 +1,113 @@
+//! `sealift plan`
+
+use sealift_domain::{
+    gate::Judged,
+    name::EnvironmentName,
+    promotion::{Next, Wait},
+    quantity::ByteSize,
+};
+use sealift_engine::{places, ports::registry::CopyPlan};
+use serde_json::json;
+
+use super::{Ends, Global, check};
+use crate::{
+    diagnostic::catalogue::Exit,
+    failure,
+    report::style::{Style, Tone},
+    session::Session,
+    shell::{Shell, style},
+};
+
+/// Show what a promotion would change, cost and need; nothing is written
+#[derive(clap::Args)]
+pub struct Args {
+    /// The target environment.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    to: EnvironmentName,
+    /// The digest, to be compared with the verified one.
+    #[arg(long, value_name = "DIGEST")]
+    digest: Vec<String>,
+}
+
+pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
+    let one = |d| vec![d];
+    let session = Session::open(shell, global).await?;
+    session.same_policy().await.map_err(one)?;
+    let trial = check::trial(&session, &args.to, None, &args.digest).await.map_err(one)?;
+    let ledger = session.ledger().await.map_err(one)?;
+    let engine = |e| one(failure::of_engine(e));
+    let sources = places::sources(&ledger, &trial.promotion).map_err(engine)?;
+    let targets = places::targets(&ledger, &trial.promotion.release, &args.to).map_err(engine)?;
+    let mut price = CopyPlan::default();
+    for (name, source) in &sources {
+        let Some(target) = targets.get(name) else { continue };
+        let plan = session.world.registry.plan_copy(source, &target.repository).await;
+        let plan = plan.map_err(|e| one(failure::of_registry(&e)))?;
+        price.bytes += plan.bytes;
+        price.blobs_missing += plan.blobs_missing;
+        price.blobs_mountable += plan.blobs_mountable;
+        price.blobs_present += plan.blobs_present;
+        price.manifests += plan.manifests;
+    }
+    let live = ledger.environments.get(&args.to).and_then(|record| record.live.as_ref());
+    let before = live.map(|live| places::called(&ledger, &live.release));
+    let after = places::called(&ledger, &trial.promotion.release);
+    let passed = trial.gates.iter().all(Judged::passed);
+    if global.json() {
+        let value = json!({
+            "schema_version": 1,
+            "to": args.to,
+            "live": live.map(|live| live.release.clone()),
+            "release": trial.promotion.release,
+            "images": targets,
+            "copy": {
+                "bytes": price.bytes, "missing": price.blobs_missing, "mountable": price.blobs_mountable,
+                "present": price.blobs_present, "manifests": price.manifests,
+            },
+            "gates": trial.gates,
+            "next": trial.next,
+        });
+        shell.print(&format!("{value}\n"));
+    } else {
+        let style = style(shell, global.color());
+        let mut text = change(&before, &after, &args.to, &style);
+        for (name, image) in &targets {
+            text.push_str(&style.clean(&format!("  {name}: {image}\n")));
+        }
+        text.push_str(&check::gates_table(&trial.gates, &style));
+        text.push_str(&format!("  copy     {}\n", price_in_words(&price)));
+        text.push_str(&format!("  then     {}\n", then(&trial.next)));
+        shell.print(&text);
+    }
+    Ok(if passed { Exit::Ok } else { Exit::GateRefused })
+}
+
+fn change(before: &Option<String>, after: &str, to: &EnvironmentName, style: &Style) -> String {
+    let line = match before {
+        Some(before) if before == after => format!("= {to} already runs {after}"),
+        Some(before) => format!("~ {to}: {before} → {after}"),
+        None => format!("+ {to}: {after}, where nothing runs yet"),
+    };
+    format!("{}\n", style.paint(Tone::Strong, &style.clean(&line)))
+}
+
+fn price_in_words(price: &CopyPlan) -> String {
+    let blobs = price.blobs_missing + price.blobs_mountable + price.blobs_present;
+    match price.blobs_missing {
+        0 => format!(
+            "nothing to move: {} of {blobs} blobs present, {} to mount",
+            price.blobs_present, price.blobs_mountable
+        ),
+        missing => format!("{missing} of {blobs} blobs, {} to move", ByteSize::from_bytes(price.bytes).human()),
+    }
+}
+
+fn then(next: &Next) -> String {
+    match next {
+        Next::Admit { .. } => "it goes ahead without an approval".to_owned(),
+        Next::Wait(Wait::Approval { missing: 1, .. }) => "it waits for an approval".to_owned(),
+        Next::Wait(Wait::Approval { missing, .. }) => format!("it waits for {missing} approvals"),
+        Next::Wait(Wait::Condition { until, .. }) => format!("it waits until {until}"),
+        Next::Refuse(failure) => format!("it is refused: {}", failure.message),
+    }
+}

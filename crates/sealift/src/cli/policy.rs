@@ -1,0 +1,86 @@
+//! `sealift policy`
+
+use std::path::PathBuf;
+
+use sealift_domain::{approval::POLICY_NAMESPACE, policy::Policy};
+use sealift_engine::init::{self, Acceptance};
+use serde_json::{Value, json};
+
+use super::{Ends, Global};
+use crate::{diagnostic::catalogue::Exit, failure, identity, session::Session, shell::Shell, system::SystemEntropy};
+
+/// Compare or change the policy that counts
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Show how sealift.yaml differs from the policy accepted in the log
+    Diff,
+    /// Make sealift.yaml the policy, signed by those whom the present policy lets approve
+    Accept {
+        /// SSH keys to sign with, one for each person that the present policy wants.
+        #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
+        identity: Vec<PathBuf>,
+    },
+}
+
+pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
+    let one = |d| vec![d];
+    let session = Session::open(shell, global).await?;
+    let ledger = session.ledger().await.map_err(one)?;
+    let Some(accepted) = &ledger.policy else { return Err(one(failure::no_log(&session.config.store))) };
+    let differs = differences(accepted, &session.config.policy);
+    match args {
+        Args::Diff if global.json() => {
+            shell.print(&format!(
+                "{}\n",
+                json!({"schema_version": 1, "same": differs.is_empty(), "differences": differs})
+            ));
+        }
+        Args::Diff if differs.is_empty() => shell.print("sealift.yaml is the accepted policy\n"),
+        Args::Diff => shell.print(&format!("{}\n", differs.join("\n"))),
+        Args::Accept { .. } if differs.is_empty() => shell.print("sealift.yaml is the accepted policy already\n"),
+        Args::Accept { identity } => {
+            shell.tell(&format!("{}\n", differs.join("\n")));
+            let message = init::acceptance(accepted, &session.config.policy);
+            let mut given = Vec::new();
+            let keys: Vec<Option<&PathBuf>> =
+                if identity.is_empty() { vec![None] } else { identity.iter().map(Some).collect() };
+            for key in keys {
+                let found = identity::find(shell, accepted, key.map(PathBuf::as_path)).map_err(one)?;
+                if let Some(identity) = found {
+                    given.push(Acceptance { signature: identity.sign(POLICY_NAMESPACE, &message).map_err(one)? });
+                }
+            }
+            let contacts = super::init::contacts(&session.config, &SystemEntropy);
+            let signatures = session.world.signatures.as_ref();
+            init::change(&session.book, signatures, session.config.policy.clone(), contacts, &given)
+                .await
+                .map_err(|e| one(failure::of_policy_change(e)))?;
+            shell.print("accepted; approvals given under the policy before no longer count\n");
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// How two policies differ: one line for each value.
+pub fn differences(accepted: &Policy, file: &Policy) -> Vec<String> {
+    let value = |policy: &Policy| serde_json::to_value(policy).unwrap_or_default();
+    let mut lines = Vec::new();
+    compare("", &value(accepted), &value(file), &mut lines);
+    lines
+}
+
+fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
+    match (before, after) {
+        (before, after) if before == after => {}
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                compare(&path, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), lines);
+            }
+        }
+        (Value::Null, after) => lines.push(format!("+ {path}: {after}")),
+        (before, Value::Null) => lines.push(format!("- {path}: {before}")),
+        (before, after) => lines.push(format!("~ {path}: {before} → {after}")),
+    }
+}

@@ -1,0 +1,156 @@
+//! `sealift record`
+
+use sealift_domain::{
+    name::{EnvironmentName, PersonId},
+    record::Build,
+    reference::Reference,
+    undo::Observed,
+};
+use sealift_engine::{ports::registry::RegistryErrorKind, record};
+use serde_json::json;
+
+use super::{Ends, Global, look};
+use crate::{
+    diagnostic::{Diagnostic, catalogue::Exit},
+    failure,
+    session::Session,
+    shell::Shell,
+};
+
+/// Put facts on record that others established
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// That an image was built: the origin of every release
+    Build(BuildArgs),
+    /// What runs in an environment without Sealift having brought it there
+    Deployment(DeploymentArgs),
+}
+
+/// See [`Args::Build`].
+#[derive(clap::Args)]
+pub struct BuildArgs {
+    /// The image; a tag is resolved once, here, and never again.
+    image: Reference,
+    /// The source commit; by default the image's label `org.opencontainers.image.revision`.
+    #[arg(long, value_name = "ID")]
+    commit: Option<String>,
+    /// The run of the pipeline that built it.
+    #[arg(long, value_name = "ID", env = "GITHUB_RUN_ID")]
+    run_id: Option<String>,
+    /// The version that people call it by; by default the label `org.opencontainers.image.version`.
+    #[arg(long = "as", value_name = "VERSION")]
+    called: Option<String>,
+    /// Who wrote the commit: a person of the policy.
+    #[arg(long, value_name = "PERSON")]
+    author: Option<PersonId>,
+}
+
+/// See [`Args::Deployment`].
+#[derive(clap::Args)]
+pub struct DeploymentArgs {
+    /// Where.
+    #[arg(long = "in", value_name = "ENVIRONMENT")]
+    environment: EnvironmentName,
+    /// The digest that runs; without it, the driver reads it.
+    #[arg(long, value_name = "DIGEST")]
+    digest: Vec<String>,
+    /// Take it as the first release to go back to.
+    #[arg(long)]
+    baseline: bool,
+}
+
+pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
+    let session = Session::open(shell, global).await?;
+    session.same_policy().await.map_err(|d| vec![d])?;
+    match args {
+        Args::Build(args) => build(args, global, shell, &session).await.map_err(|d| vec![d]),
+        Args::Deployment(args) => deployment(args, global, shell, &session).await.map_err(|d| vec![d]),
+    }
+}
+
+async fn build(args: BuildArgs, global: &Global, shell: &Shell, session: &Session) -> Result<Exit, Diagnostic> {
+    let registry = session.world.registry.as_ref();
+    let pinned = look::pin(registry, &args.image).await?.ok_or_else(|| {
+        Diagnostic::new("E0301", format!("{} is not in its registry", args.image))
+            .state("nothing was changed")
+            .next("push it first, then record it")
+    })?;
+    let image = registry.inspect(&pinned).await.map_err(|error| failure::of_registry(&error))?;
+    let label = |key: &str| {
+        let labels = image.platforms.first().map(|platform| &platform.labels);
+        labels.and_then(|labels| labels.get(key)).filter(|text| !text.is_empty()).cloned()
+    };
+    if let (Some(given), Some(labelled)) = (&args.commit, label("org.opencontainers.image.revision")) {
+        if *given != labelled {
+            return Err(failure::usage(format!("the image says that it was built from {labelled}, not from {given}")));
+        }
+    }
+    let people = &session.config.policy.people;
+    if let Some(author) = args.author.as_ref().filter(|author| !people.contains_key(author)) {
+        return Err(failure::usage(format!("`{author}` is not under `people` in sealift.yaml")));
+    }
+    let build = Build {
+        repository: pinned.repository.clone(),
+        digest: pinned.digest,
+        commit: args.commit.or_else(|| label("org.opencontainers.image.revision")),
+        run_id: args.run_id.or_else(|| label("dev.sealift.run-id")),
+        author: args.author,
+        version: args.called.or_else(|| label("org.opencontainers.image.version")),
+    };
+    record::build(&session.book, &session.world, build).await.map_err(|error| match error {
+        sealift_engine::error::EngineError::Registry(error) if error.kind == RegistryErrorKind::NotFound => {
+            failure::of_registry(&error).next("push it first, then record it")
+        }
+        other => failure::of_engine(other),
+    })?;
+    if global.json() {
+        shell.print(&format!("{}\n", json!({"schema_version": 1, "recorded": pinned})));
+    } else {
+        shell.print(&format!("recorded {pinned}\n"));
+    }
+    Ok(Exit::Ok)
+}
+
+async fn deployment(
+    args: DeploymentArgs,
+    global: &Global,
+    shell: &Shell,
+    session: &Session,
+) -> Result<Exit, Diagnostic> {
+    let environment = &args.environment;
+    let named = session.named_release(environment, &args.digest)?;
+    let (release, definition) = match named {
+        Some(release) => (release, None),
+        None => match record::observe(&session.world, environment).await.map_err(failure::of_engine)? {
+            Observed::Running { release, .. } => {
+                let driver = session.world.driver(environment).map_err(failure::of_engine)?;
+                let definition = driver.definition().map_err(|error| failure::of_driver(&error))?;
+                (release, Some(definition))
+            }
+            Observed::Nothing => {
+                return Err(
+                    failure::usage(format!("nothing runs in {environment}")).next("name it: `--digest sha256:…`")
+                );
+            }
+            Observed::Unknown { what } => {
+                return Err(failure::usage(format!("what runs in {environment} has no digest: {what}"))
+                    .next("name it: `--digest sha256:…`"));
+            }
+        },
+    };
+    record::deployment(&session.book, environment, release.clone(), definition, args.baseline)
+        .await
+        .map_err(failure::of_engine)?;
+    if global.json() {
+        let value =
+            json!({"schema_version": 1, "environment": environment, "release": release, "baseline": args.baseline});
+        shell.print(&format!("{value}\n"));
+    } else {
+        let word = if args.baseline { "baseline" } else { "deployment" };
+        shell.print(&format!("recorded {release} as {word} in {environment}\n"));
+        if !args.baseline {
+            shell.print(&format!("next: sealift verify --in {environment}\n"));
+        }
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,382 @@
+//! `sealift status`
+
+use sealift_domain::{
+    digest::Digest,
+    failure::{Code, Failure},
+    ledger::{EnvironmentRecord, Ledger},
+    name::EnvironmentName,
+    promotion::{Cause, Ended, Promotion, PromotionEvent, PromotionId, Stage, Status, Wait},
+};
+use sealift_engine::{places, ports::clock::Clock, view};
+use serde_json::json;
+
+use super::{Ends, Global};
+use crate::{
+    diagnostic::{
+        Diagnostic,
+        catalogue::{self, Exit, code},
+    },
+    failure,
+    report::{
+        human,
+        style::{Mark, Style, Tone},
+        table::{Cell, Table},
+    },
+    session::Session,
+    shell::{Shell, style},
+    system::SystemClock,
+};
+
+/// Show what runs where, what waits and what needs a person; or one promotion
+#[derive(clap::Args)]
+pub struct Args {
+    /// A promotion.
+    promotion: Option<PromotionId>,
+}
+
+/// How much of a kept response or log is shown, in lines.
+const KEPT_LINES: usize = 5;
+
+pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
+    let session = Session::open(shell, global).await?;
+    if let Some(id) = args.promotion {
+        return show(shell, global, &session, id).await.map_err(|d| vec![d]);
+    }
+    let ledger = session.ledger().await.map_err(|d| vec![d])?;
+    let policy = places::policy(&ledger).map_err(|e| vec![failure::of_engine(e)])?;
+    if global.json() {
+        let environments: Vec<_> = policy.in_order().into_iter().map(|name| environment_json(&ledger, name)).collect();
+        let pending: Vec<_> =
+            ledger.outbox.pending().map(|(index, notice)| json!({"entry": index, "kind": notice.kind})).collect();
+        let value =
+            json!({"schema_version": 1, "app": policy.app, "environments": environments, "undelivered": pending});
+        shell.print(&format!("{value}\n"));
+        return Ok(Exit::Ok);
+    }
+    let style = style(shell, global.color());
+    let mut table = Table::new(["ENVIRONMENT", "RUNS", "SINCE", "STATE", "WHY"]);
+    for name in policy.in_order() {
+        table.row(environment_row(&ledger, name, &style));
+    }
+    shell.print(&format!("{}\n{}", style.paint(Tone::Strong, policy.app.as_str()), table.render(&style)));
+    for line in needs_attention(&ledger) {
+        shell.print(&format!("{line}\n"));
+    }
+    Ok(Exit::Ok)
+}
+
+fn environment_row(ledger: &Ledger, name: &EnvironmentName, style: &Style) -> Vec<Cell> {
+    let now = SystemClock.now();
+    let record = ledger.environments.get(name);
+    let live = record.and_then(|record| record.live.as_ref());
+    let runs = live.map_or_else(|| "-".to_owned(), |live| places::called(ledger, &live.release));
+    let since = live.map_or_else(|| "-".to_owned(), |live| human::age(live.since, now));
+    let (mark, tone, word, why) = state_of(ledger, name, record);
+    let _ = style;
+    vec![name.as_str().into(), runs.into(), since.into(), Cell::word(mark, tone, word), why.into()]
+}
+
+/// An environment's state as mark, tone, word and reason. What needs a person comes first.
+fn state_of(
+    ledger: &Ledger,
+    name: &EnvironmentName,
+    record: Option<&EnvironmentRecord>,
+) -> (Mark, Tone, &'static str, String) {
+    let hold =
+        ledger.holds.values().find(|hold| hold.scope == sealift_domain::freeze::HoldScope::Environment(name.clone()));
+    if let Some(hold) = hold {
+        return (Mark::Bad, Tone::Bad, "on hold", hold.reason.clone());
+    }
+    if let Some(open) = ledger.open_promotion(name) {
+        let (word, why) = match &open.stage {
+            Stage::Waiting(wait) => ("pending", format!("promotion {} waits for {}", open.id, wait_in_words(wait))),
+            Stage::Judging => ("pending", format!("promotion {} is to be judged", open.id)),
+            Stage::Forward { step, .. } => ("in progress", format!("promotion {} at {step}", open.id)),
+            Stage::Back { step, .. } => ("rolling back", format!("promotion {} at {step}", open.id)),
+            Stage::Ended(_) => ("over", String::new()),
+        };
+        return (Mark::Waiting, Tone::Warn, word, why);
+    }
+    match record {
+        Some(record) if record.verified_now().is_some() => (Mark::Ok, Tone::Ok, "verified", String::new()),
+        Some(record) if record.live.is_some() => {
+            (Mark::Warn, Tone::Warn, "not verified", "its verification failed or never ran".into())
+        }
+        _ => (Mark::None, Tone::Dim, "empty", "nothing was deployed yet".into()),
+    }
+}
+
+fn environment_json(ledger: &Ledger, name: &EnvironmentName) -> serde_json::Value {
+    let record = ledger.environments.get(name);
+    let (_, _, state, why) = state_of(ledger, name, record);
+    let live = record.and_then(|record| record.live.as_ref());
+    json!({
+        "environment": name,
+        "state": state,
+        "why": why,
+        "release": live.map(|live| live.release.clone()),
+        "called": live.map(|live| places::called(ledger, &live.release)),
+        "since": live.map(|live| live.since),
+        "promotion": live.and_then(|live| live.promotion),
+        "open_promotion": ledger.open_promotion(name).map(|open| open.id),
+    })
+}
+
+fn wait_in_words(wait: &Wait) -> String {
+    let now = SystemClock.now();
+    match wait {
+        Wait::Approval { until, missing: 1 } => format!("an approval (lapses {})", human::ahead(*until, now)),
+        Wait::Approval { until, missing } => format!("{missing} approvals (lapses {})", human::ahead(*until, now)),
+        Wait::Condition { reason, .. } => reason.clone(),
+    }
+}
+
+fn needs_attention(ledger: &Ledger) -> Vec<String> {
+    let mut lines = Vec::new();
+    for promotion in ledger.promotions.values().filter(|promotion| !promotion.has_ended()) {
+        lines.push(match &promotion.stage {
+            Stage::Waiting(Wait::Approval { .. }) => format!("next: sealift approve {}", promotion.id),
+            _ => format!("next: {} goes on with promotion {}", again(promotion), promotion.id),
+        });
+    }
+    for hold in ledger.holds.values() {
+        lines.push(format!("on hold: {} ({})", short_scope(&hold.scope), hold.reason));
+    }
+    let undelivered = ledger.outbox.pending().count();
+    if undelivered > 0 {
+        lines.push(format!(
+            "{} not delivered yet; the next promotion tries again [{}]",
+            human::count(undelivered as u64, "notice"),
+            code::E0701
+        ));
+    }
+    lines
+}
+
+fn short_scope(scope: &sealift_domain::freeze::HoldScope) -> String {
+    match scope {
+        sealift_domain::freeze::HoldScope::Digest(digest) => digest.short(),
+        sealift_domain::freeze::HoldScope::Environment(name) => name.to_string(),
+    }
+}
+
+/// The command that goes on with a promotion.
+fn again(promotion: &Promotion) -> String {
+    match promotion.kind {
+        sealift_domain::promotion::Kind::Promote => format!("`sealift promote --to {}`", promotion.to),
+        sealift_domain::promotion::Kind::Rollback => format!("`sealift rollback --in {}`", promotion.to),
+    }
+}
+
+async fn show(shell: &Shell, global: &Global, session: &Session, id: PromotionId) -> Result<Exit, Diagnostic> {
+    let ledger = session.ledger().await?;
+    let promotion = sealift_engine::decide::promotion(&ledger, id).map_err(failure::of_engine)?;
+    if global.json() {
+        shell.print(&format!("{}\n", promotion_json(&ledger, promotion)));
+        return Ok(Exit::Ok);
+    }
+    let style = style(shell, global.color());
+    shell.print(&heading(&ledger, promotion, &style));
+    let mut before = promotion.requested_at;
+    for moment in &promotion.timeline {
+        let took = human::duration(sealift_domain::quantity::Period::between(before, moment.at));
+        shell.print(&format!(
+            "  {}  {:<13} {}\n",
+            moment.at.strftime("%F %T"),
+            moment.what,
+            style.paint(Tone::Dim, &took)
+        ));
+        before = moment.at;
+    }
+    shell.print(&story(session, &ledger, promotion, &style).await);
+    Ok(Exit::Ok)
+}
+
+fn heading(ledger: &Ledger, promotion: &Promotion, style: &Style) -> String {
+    let from = promotion.from.as_ref().map(|from| format!("{from} → ")).unwrap_or_default();
+    let text =
+        format!("promotion {}  {}  {from}{}", promotion.id, places::called(ledger, &promotion.release), promotion.to);
+    format!("{}\n", style.paint(Tone::Strong, &style.clean(&text)))
+}
+
+fn promotion_json(ledger: &Ledger, promotion: &Promotion) -> serde_json::Value {
+    let mut value = serde_json::to_value(view::audit_record(ledger, promotion)).unwrap_or_default();
+    value["schema_version"] = json!(1);
+    value["state"] = json!(promotion.status());
+    value["exit_code"] = json!(exit(promotion).code());
+    value["stage"] = json!(promotion.stage);
+    value["timeline"] = json!(promotion.timeline);
+    value["verification"] = json!(promotion.verification);
+    value["restored"] = json!(promotion.restored);
+    value
+}
+
+/// Shows how a promotion stands at the end of a run, and how the command ends.
+pub(super) async fn conclude(shell: &Shell, global: &Global, session: &Session, id: PromotionId) -> Ends {
+    let ledger = session.ledger().await.map_err(|d| vec![d])?;
+    let promotion = sealift_engine::decide::promotion(&ledger, id).map_err(|e| vec![failure::of_engine(e)])?;
+    if global.json() {
+        shell.print(&format!("{}\n", promotion_json(&ledger, promotion)));
+    } else if let Some(refused) = refusal(session, promotion) {
+        return Err(refused);
+    } else {
+        let style = style(shell, global.color());
+        shell.print(&story(session, &ledger, promotion, &style).await);
+    }
+    Ok(exit(promotion))
+}
+
+/// A refusal by gates reads like a compiler's errors: one for each gate.
+fn refusal(session: &Session, promotion: &Promotion) -> Option<Vec<Diagnostic>> {
+    let Stage::Ended(Ended::Failed { failure, .. }) = &promotion.stage else { return None };
+    if !is_gate(&failure.code) {
+        return None;
+    }
+    let refused = promotion.judged.iter().filter(|judged| !judged.passed());
+    let mut refused: Vec<Diagnostic> =
+        refused.map(|judged| super::check::refused(session, &promotion.to, judged)).collect();
+    if refused.is_empty() {
+        // A log of another version may keep less of the judgement; its failure still says why.
+        let diagnostic = Diagnostic::new(code::E0404, failure.message.clone())
+            .state(format!("nothing was changed in {}", promotion.to))
+            .next(format!("`sealift explain {}`", failure.code));
+        refused.push(diagnostic);
+    }
+    Some(refused)
+}
+
+fn is_gate(code: &Code) -> bool {
+    code.as_str().starts_with('G')
+}
+
+/// The exit code that tells how a promotion stands.
+pub(super) fn exit(promotion: &Promotion) -> Exit {
+    match &promotion.stage {
+        Stage::Ended(Ended::Completed { .. }) => Exit::Ok,
+        Stage::Ended(Ended::Failed { failure, .. }) if is_gate(&failure.code) => Exit::GateRefused,
+        Stage::Ended(Ended::Failed { failure, .. }) => match catalogue::exit(failure.code.as_str()) {
+            Exit::Authentication => Exit::Authentication,
+            _ => Exit::Failed,
+        },
+        Stage::Ended(Ended::RolledBack { .. }) => Exit::RolledBack,
+        Stage::Ended(Ended::Stuck { .. }) => Exit::Stuck,
+        Stage::Ended(Ended::Cancelled { .. }) => Exit::Cancelled,
+        Stage::Judging | Stage::Waiting(_) => Exit::Waiting,
+        Stage::Forward { .. } | Stage::Back { .. } => Exit::Internal,
+    }
+}
+
+/// The verdict of a promotion, what was kept of it, and what to do next.
+pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promotion, style: &Style) -> String {
+    let release = places::called(ledger, &promotion.release);
+    let to = &promotion.to;
+    let runs = ledger.environments.get(to).and_then(|record| record.live.as_ref());
+    let runs = runs.map_or_else(|| "nothing".to_owned(), |live| places::called(ledger, &live.release));
+    let (tone, line) = match &promotion.stage {
+        Stage::Ended(Ended::Completed { .. }) => (Tone::Ok, format!("COMPLETED: {to} runs {release}")),
+        Stage::Ended(Ended::Failed { .. }) => {
+            (Tone::Bad, format!("FAILED: nothing live was changed; {to} runs {runs}"))
+        }
+        Stage::Ended(Ended::RolledBack { .. }) => (Tone::Bad, format!("FAILED, ROLLED BACK: {to} runs {runs}")),
+        Stage::Ended(Ended::Stuck { .. }) => {
+            (Tone::Bad, format!("STUCK: a person is needed in {to}; by the record it runs {runs}"))
+        }
+        Stage::Ended(Ended::Cancelled { reason, .. }) => (Tone::Warn, format!("CANCELLED: {reason}; {to} runs {runs}")),
+        Stage::Waiting(wait) => {
+            (Tone::Warn, format!("PENDING: promotion {} waits for {}", promotion.id, wait_in_words(wait)))
+        }
+        Stage::Judging => (Tone::Warn, format!("PENDING: promotion {} is to be judged", promotion.id)),
+        Stage::Forward { step, .. } | Stage::Back { step, .. } => {
+            (Tone::Warn, format!("IN PROGRESS: promotion {} at {step}", promotion.id))
+        }
+    };
+    let line = code_of(promotion).map_or_else(|| line.clone(), |code| format!("{line} [{code}]"));
+    let mut text = format!("{}\n", style.paint(tone, &style.clean(&line)));
+    for (label, failure) in failures(promotion) {
+        text.push_str(&format!("  {label}: {} [{}]\n", style.clean(&failure.message), failure.code));
+        for digest in &failure.evidence {
+            text.push_str(&kept(session, *digest, style).await);
+        }
+    }
+    for next in next_commands(ledger, promotion) {
+        text.push_str(&format!("next: {}\n", style.paint(Tone::Command, &next)));
+    }
+    text
+}
+
+/// The code that explains a promotion which waits or ended without a failure.
+fn code_of(promotion: &Promotion) -> Option<&'static str> {
+    match &promotion.stage {
+        Stage::Waiting(Wait::Approval { .. }) => Some(code::E0416),
+        Stage::Waiting(Wait::Condition { .. }) => Some(code::E0417),
+        Stage::Ended(Ended::Cancelled { superseded_by: Some(_), .. }) => Some(code::E0415),
+        Stage::Ended(Ended::Cancelled { .. }) => {
+            let lapsed = promotion.timeline.last().is_some_and(|moment| moment.what == PromotionEvent::Lapsed.name());
+            Some(if lapsed { code::E0413 } else { code::E0414 })
+        }
+        _ => None,
+    }
+}
+
+fn failures(promotion: &Promotion) -> Vec<(&'static str, &Failure)> {
+    match &promotion.stage {
+        Stage::Ended(Ended::Failed { failure, leftover }) => {
+            [("why", failure)].into_iter().chain(leftover.as_ref().map(|left| ("left over", left))).collect()
+        }
+        Stage::Ended(Ended::RolledBack { failure }) => vec![("why", failure)],
+        Stage::Ended(Ended::Stuck { failure, blocked }) => vec![("why", failure), ("way back", blocked)],
+        Stage::Ended(Ended::Completed { leftover: Some(left) }) => vec![("left over", left)],
+        Stage::Back { cause: Cause::Failed { failure, .. }, .. } => vec![("why", failure)],
+        _ => Vec::new(),
+    }
+}
+
+/// The end of something that was kept: what the release said.
+async fn kept(session: &Session, digest: Digest, style: &Style) -> String {
+    let Ok(Some(bytes)) = session.book.object(digest).await else {
+        return format!("  kept as {digest}, and erased since\n");
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let from = lines.len().saturating_sub(KEPT_LINES);
+    let shown = lines.get(from..).unwrap_or_default();
+    shown.iter().map(|line| format!("    {} {}\n", style.paint(Tone::Dim, "|"), style.clean(line))).collect()
+}
+
+fn next_commands(ledger: &Ledger, promotion: &Promotion) -> Vec<String> {
+    let again = again(promotion).replace('`', "");
+    match &promotion.stage {
+        Stage::Waiting(Wait::Approval { .. }) => vec![format!("sealift approve {}", promotion.id), again],
+        Stage::Waiting(_) | Stage::Judging | Stage::Forward { .. } | Stage::Back { .. } => vec![again],
+        Stage::Ended(Ended::Completed { .. } | Ended::Cancelled { .. }) => Vec::new(),
+        Stage::Ended(Ended::Failed { .. } | Ended::RolledBack { .. }) => {
+            vec![format!("sealift explain {}", promotion.id)]
+        }
+        Stage::Ended(Ended::Stuck { .. }) => {
+            let mut next =
+                vec![format!("sealift explain {}", promotion.id), format!("sealift rollback --in {}", promotion.to)];
+            let scope = sealift_domain::freeze::HoldScope::Environment(promotion.to.clone());
+            if ledger.holds.contains_key(&scope) {
+                next.push(format!("sealift hold release {} --reason \"…\"   # once it is in order", promotion.to));
+            }
+            next
+        }
+    }
+}
+
+/// What a run says that was interrupted from the keyboard.
+pub(super) async fn interrupted(session: &Session, id: PromotionId) -> Diagnostic {
+    let ledger = session.ledger().await.ok();
+    let promotion = ledger.as_ref().and_then(|ledger| ledger.promotions.get(&id));
+    let (state, next) = match promotion {
+        Some(promotion) => (
+            match promotion.status() {
+                Status::InProgress => "it is in the middle of a step, which the next run goes on with".to_owned(),
+                status => format!("it is {status}"),
+            },
+            again(promotion),
+        ),
+        None => ("its log cannot be read".to_owned(), "`sealift audit verify`".to_owned()),
+    };
+    Diagnostic::new("E0418", format!("interrupted: promotion {id} is not over")).state(state).next(next)
+}

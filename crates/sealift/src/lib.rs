@@ -1,0 +1,13 @@
+//! The `sealift` program: commands, configuration, reports, and the wiring of adapters to use cases.
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod diagnostic;
+pub mod failure;
+pub mod identity;
+pub mod report;
+pub mod session;
+pub mod shell;
+pub mod system;
+pub mod wiring;

@@ -1,0 +1,7 @@
+//! What people and machines see: styles, tables, words for quantities, and views of the progress stream.
+
+pub mod human;
+pub mod progress;
+pub mod style;
+pub mod table;
+pub mod text;

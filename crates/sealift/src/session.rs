@@ -1,0 +1,141 @@
+//! A configuration, its log and its adapters, opened for one command.
+
+use std::{path::PathBuf, sync::Arc};
+
+use sealift_domain::{
+    ledger::Ledger,
+    name::{ComponentName, EnvironmentName},
+    policy::Policy,
+    release::Release,
+};
+use sealift_engine::{book::Book, world::World};
+
+use crate::{
+    cli::Global,
+    config::Config,
+    diagnostic::Diagnostic,
+    failure,
+    shell::Shell,
+    system::{SystemClock, SystemEntropy},
+    wiring,
+};
+
+/// What a command works with.
+pub struct Session {
+    /// The configuration.
+    pub config: Config,
+    /// The log.
+    pub book: Book,
+    /// The adapters.
+    pub world: World,
+}
+
+/// Reads the configuration that `global` names.
+pub fn configuration(shell: &Shell, global: &Global) -> Result<Config, Vec<Diagnostic>> {
+    let path = configuration_path(shell, global);
+    let read = std::fs::read_to_string(&path).map_err(|error| {
+        let shown = global.config.display();
+        let next = "`sealift init` writes one; another is named by `--config FILE`";
+        vec![Diagnostic::new("E0101", format!("cannot read {shown}: {error}")).state("nothing was changed").next(next)]
+    })?;
+    Config::parse(&read, &global.config.display().to_string()).map(|mut config| {
+        config.directory = path.parent().map(PathBuf::from).unwrap_or_default();
+        config
+    })
+}
+
+/// Where the configuration is.
+pub fn configuration_path(shell: &Shell, global: &Global) -> PathBuf {
+    shell.resolve(&global.config)
+}
+
+impl Session {
+    /// Opens everything. What is written must be under the policy of the log, so a command that writes calls
+    /// [`Session::same_policy`] too.
+    pub async fn open(shell: &Shell, global: &Global) -> Result<Self, Vec<Diagnostic>> {
+        let config = configuration(shell, global)?;
+        let path = config.directory.join(&config.store);
+        let one = |diagnostic| vec![diagnostic];
+        let mut log = wiring::open_log(&path).map_err(one)?;
+        if let Some(wrap) = &shell.wrap_log {
+            log = wrap(log);
+        }
+        let world = wiring::world(shell, &config).map_err(one)?;
+        let book = Book::open(log, Arc::new(SystemClock), Arc::new(SystemEntropy), account(shell))
+            .await
+            .map_err(|error| one(failure::of_engine(error)))?;
+        Ok(Self { config, book, world })
+    }
+
+    /// What is so now.
+    pub async fn ledger(&self) -> Result<Arc<Ledger>, Diagnostic> {
+        self.book.ledger().await.map_err(failure::of_engine)
+    }
+
+    /// The policy in force, if the file still says the same. Whoever changes the file changes nothing by that.
+    pub async fn same_policy(&self) -> Result<Policy, Diagnostic> {
+        let ledger = self.ledger().await?;
+        let Some(accepted) = ledger.policy.clone() else { return Err(failure::no_log(&self.config.store)) };
+        if accepted == self.config.policy {
+            return Ok(accepted);
+        }
+        let differs = crate::cli::policy::differences(&accepted, &self.config.policy);
+        let mut diagnostic =
+            Diagnostic::new("E0106", "sealift.yaml says something else than the policy accepted in the log")
+                .found(differs.first().cloned().unwrap_or_default())
+                .state("nothing was changed; the accepted policy counts")
+                .next("`sealift policy diff` shows every difference")
+                .next(
+                    "`sealift policy accept` makes the file the policy, with the signatures that the present one wants",
+                );
+        for more in differs.iter().skip(1).take(4) {
+            diagnostic = diagnostic.note(more.clone());
+        }
+        Err(diagnostic)
+    }
+
+    /// The release that somebody named: digests, one for each component, the component named where there are several.
+    pub fn named_release(
+        &self,
+        environment: &EnvironmentName,
+        texts: &[String],
+    ) -> Result<Option<Release>, Diagnostic> {
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        let rules = self.config.policy.environments.get(environment);
+        let only = rules.filter(|rules| rules.components.len() == 1).and_then(|rules| rules.components.keys().next());
+        let mut components = std::collections::BTreeMap::new();
+        for text in texts {
+            let (name, digest) = match text.split_once('=') {
+                Some((name, digest)) => {
+                    (name.parse::<ComponentName>().map_err(|e| failure::usage(e.to_string()))?, digest)
+                }
+                None => match only {
+                    Some(name) => (name.clone(), text.as_str()),
+                    None => return Err(failure::usage(format!("`{text}` names no component: write `web=sha256:…`"))),
+                },
+            };
+            let digest = digest.rsplit('@').next().unwrap_or(digest);
+            let digest = digest.parse().map_err(|_| {
+                failure::usage(format!("`{text}` is no digest; a tag can move, so only `sha256:…` names a release"))
+                    .next("leave it out, and what was verified is promoted")
+            })?;
+            components.insert(name, digest);
+        }
+        Ok(Release::new(components))
+    }
+}
+
+/// The account that entries name, in an erasable opening: a pipeline's run, or user and machine.
+fn account(shell: &Shell) -> String {
+    match (shell.variable("GITHUB_REPOSITORY"), shell.variable("GITHUB_RUN_ID")) {
+        (Some(repository), Some(run)) => format!("github:{repository}/runs/{run}"),
+        _ => {
+            let user =
+                shell.variable("USER").or_else(|| shell.variable("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            format!("{user}@{}", host.trim())
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The only place that picks adapters.
+
+use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
+
+use sealift_domain::name::{ChannelName, EnvironmentName};
+use sealift_drivers::process::ProcessDriver;
+use sealift_engine::{
+    ports::{driver::Driver, log::Log, notifier::Notifier, registry::Registry, signature::Signatures},
+    world::World,
+};
+use sealift_evidence::sshsig;
+use sealift_probes::{Probes, Webhook};
+use sealift_registry::{
+    client::{Client, Options},
+    credentials::CredentialSource,
+};
+use sealift_store::{
+    key::{Keyring, SigningKey},
+    key_file,
+    sqlite::SqliteLog,
+};
+
+use crate::{
+    config::{Channel, Config, Deploy},
+    diagnostic::Diagnostic,
+    failure,
+    shell::Shell,
+    system::{SystemClock, ThisHost},
+};
+
+/// The hidden subcommand under which this program is the process driver's agent.
+pub const AGENT_COMMAND: &str = "__agent";
+
+/// People's signatures, by SSH.
+struct SshSignatures;
+
+impl Signatures for SshSignatures {
+    fn verify(&self, key: &str, namespace: &str, message: &[u8], signature: &[u8]) -> Result<(), String> {
+        sshsig::verify(key, namespace, message, signature).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn key_of(&self, signature: &[u8]) -> Result<String, String> {
+        sshsig::key_of(signature).map(|key| key.openssh).map_err(|error| error.to_string())
+    }
+}
+
+/// What checks signatures of people.
+pub fn signatures() -> Arc<dyn Signatures> {
+    Arc::new(SshSignatures)
+}
+
+/// A client for all registries, with the credentials of this account.
+pub fn registry(shell: &Shell, plain_http: Vec<String>) -> Result<Arc<dyn Registry>, Diagnostic> {
+    let credentials = CredentialSource::from_variables(|name| shell.variable(name).map(OsString::from));
+    let options = Options { credentials, plain_http, system_proxy: true, ..Options::default() };
+    let client = Client::new(options, Arc::new(SystemClock)).map_err(|error| failure::of_registry(&error))?;
+    Ok(Arc::new(client))
+}
+
+/// Every adapter that the configuration names.
+pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
+    let registry = registry(shell, config.registries.plain_http.clone())?;
+    let mut drivers: BTreeMap<EnvironmentName, Arc<dyn Driver>> = BTreeMap::new();
+    for (environment, deploy) in &config.deploy {
+        drivers.insert(environment.clone(), driver(shell, config, deploy, &registry)?);
+    }
+    let mut notifiers: BTreeMap<ChannelName, Arc<dyn Notifier>> = BTreeMap::new();
+    for (name, channel) in &config.channels {
+        // A channel whose secret is not at hand here stays silent here; its notices wait for a run that has it.
+        if let Some(notifier) = notifier(shell, channel)? {
+            notifiers.insert(name.clone(), notifier);
+        }
+    }
+    Ok(World {
+        registry,
+        drivers,
+        prober: Arc::new(Probes::new(Arc::new(SystemClock), shell.variables.clone())),
+        notifiers,
+        signatures: signatures(),
+        clock: Arc::new(SystemClock),
+        host: Arc::new(ThisHost::new()),
+    })
+}
+
+fn driver(
+    shell: &Shell,
+    config: &Config,
+    deploy: &Deploy,
+    registry: &Arc<dyn Registry>,
+) -> Result<Arc<dyn Driver>, Diagnostic> {
+    match deploy {
+        Deploy::Process(process) => {
+            let mut process = process.clone();
+            process.state = config.directory.join(&process.state);
+            let agent = vec![shell.program.clone().into_os_string(), OsString::from(AGENT_COMMAND)];
+            let driver = ProcessDriver::new(process, registry.clone(), agent);
+            Ok(Arc::new(driver.map_err(|error| failure::of_driver(&error))?))
+        }
+    }
+}
+
+fn notifier(shell: &Shell, channel: &Channel) -> Result<Option<Arc<dyn Notifier>>, Diagnostic> {
+    let Channel::Webhook { url, secret } = channel;
+    let Some(url) = url.read(|name| shell.variable(name)) else { return Ok(None) };
+    let secret = match secret {
+        None => None,
+        Some(name) => match shell.variable(name) {
+            None => return Ok(None),
+            Some(text) => Some(text.parse().map_err(|error| failure::secret(name, &error))?),
+        },
+    };
+    let webhook = Webhook::new(&url, secret, Arc::new(SystemClock)).map_err(|error| failure::webhook(&error))?;
+    Ok(Some(Arc::new(webhook)))
+}
+
+/// Where the signing key of a log lies.
+fn key_path(log: &Path) -> std::path::PathBuf {
+    log.with_extension("key")
+}
+
+/// Where the public key of a log lies, for auditors.
+pub fn verifier_path(log: &Path) -> std::path::PathBuf {
+    log.with_extension("pub")
+}
+
+/// Creates a log with a fresh key, named `origin`.
+pub fn create_log(path: &Path, origin: &str) -> Result<Arc<dyn Log>, Diagnostic> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory).map_err(|error| failure::file("create", directory, &error))?;
+    let key = SigningKey::generate(origin).map_err(|error| failure::key(&error.to_string()))?;
+    let public = format!("{}\n", key.verifier());
+    key_file::write_new(&key_path(path), &key).map_err(|error| failure::key(&error.to_string()))?;
+    let verifier = verifier_path(path);
+    std::fs::write(&verifier, public).map_err(|error| failure::file("write", &verifier, &error))?;
+    let log = SqliteLog::create(path, key).map_err(|error| failure::of_log(&error))?;
+    Ok(Arc::new(log))
+}
+
+/// Opens a log: to write where its key lies beside it, else to read with its public key.
+pub fn open_log(path: &Path) -> Result<Arc<dyn Log>, Diagnostic> {
+    if !path.exists() {
+        return Err(failure::no_log(path));
+    }
+    let secret = key_path(path);
+    let keys = if secret.exists() {
+        Keyring::writer(key_file::read(&secret).map_err(|error| failure::key(&error.to_string()))?)
+    } else {
+        let public = verifier_path(path);
+        let text = std::fs::read_to_string(&public).map_err(|error| failure::file("read", &public, &error))?;
+        Keyring::reader(text.trim().parse().map_err(|error| failure::key(&format!("{}: {error}", public.display())))?)
+    };
+    Ok(Arc::new(SqliteLog::open(path, keys).map_err(|error| failure::of_log(&error))?))
+}
+
+/// Writes a log as static files, and returns how many entries it has.
+pub async fn export(config: &Config, log: &dyn Log, directory: &Path) -> Result<u64, Diagnostic> {
+    let failed = |error| failure::of_log(&error);
+    let public = verifier_path(&config.directory.join(&config.store));
+    let path = config.directory.join(&config.store);
+    let text = std::fs::read_to_string(&public).map_err(|error| failure::file("read", &public, &error))?;
+    let verifier = text.trim().parse().map_err(|error| failure::key(&format!("{}: {error}", public.display())))?;
+    let objects =
+        SqliteLog::open(&path, Keyring::reader(verifier)).map_err(failed)?.object_digests().map_err(failed)?;
+    Ok(sealift_store::export::export(log, &objects, directory).await.map_err(failed)?.size)
+}

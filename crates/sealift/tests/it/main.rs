@@ -1,0 +1,18 @@
+//! The program as a whole: one test binary, a module for each subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod architecture;
+mod baseline;
+mod commands;
+mod demo;
+mod dependencies;
+mod exits;
+mod glossary;
+mod kill;
+mod output;
+mod place;
+mod policy;
+mod race;
+mod real_registry;
+mod road;
+mod webhook;

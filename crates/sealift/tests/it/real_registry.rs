@@ -1,0 +1,128 @@
+//! Debian's `docker-registry`, and `skopeo` as a witness from outside.
+
+use std::{
+    io::Write,
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use sealift_domain::digest::Digest;
+use sealift_registry::image::{Built, Format};
+
+/// Whether `docker-registry` and `skopeo` are there. If not, says so and the test is skipped; with
+/// `SEALIFT_REQUIRE_REAL=1` it fails.
+pub(crate) fn are_there(test: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = |name: &&str| std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+    let absent: Vec<&str> = ["docker-registry", "skopeo"].into_iter().filter(|name| !in_path(name)).collect();
+    if absent.is_empty() {
+        return true;
+    }
+    let why = format!("{} not in PATH", absent.join(", "));
+    assert_ne!(std::env::var("SEALIFT_REQUIRE_REAL").as_deref(), Ok("1"), "{test}: {why}");
+    // Written past the test harness, which keeps what `println!` says in a passing test to itself.
+    writeln!(std::io::stderr(), "\nSKIPPED {test}: {why}").unwrap();
+    false
+}
+
+/// A running docker-registry; it ends with the test.
+pub(crate) struct RealRegistry {
+    process: Child,
+    port: u16,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for RealRegistry {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+impl RealRegistry {
+    /// Starts one with nothing in it.
+    pub(crate) fn start() -> Self {
+        // Another process may take the free port first; then the registry ends and another port is tried.
+        (0..5).find_map(|_| Self::try_start()).expect("docker-registry starts")
+    }
+
+    fn try_start() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = directory.path().join("config.yml");
+        let root = directory.path().join("data");
+        let text = format!(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            root.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if process.try_wait().unwrap().is_some() {
+                return None;
+            }
+            assert!(Instant::now() < deadline, "docker-registry does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(Self { process, port, _directory: directory })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Has skopeo push an image under a tag.
+    pub(crate) fn push(&self, image: &Built, format: Format, tag: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let source = lay_out(image, format, directory.path());
+        let target = format!("docker://{}/hello:{tag}", self.address());
+        skopeo(&["copy", "--all", "--preserve-digests", "--dest-tls-verify=false", &source, &target]);
+    }
+
+    /// The bytes of the manifest that a tag or digest (`:tag`, `@sha256:…`) names, as skopeo gets them.
+    pub(crate) fn raw(&self, which: &str) -> Vec<u8> {
+        let reference = format!("docker://{}/hello{which}", self.address());
+        skopeo(&["inspect", "--raw", "--tls-verify=false", &reference])
+    }
+
+    /// The tags, as skopeo lists them.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let listed = skopeo(&["list-tags", "--tls-verify=false", &format!("docker://{}/hello", self.address())]);
+        let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+        let mut tags: Vec<String> = serde_json::from_value(listed["Tags"].clone()).unwrap();
+        tags.sort();
+        tags
+    }
+}
+
+fn skopeo(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("skopeo").arg("--insecure-policy").args(arguments).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "skopeo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Writes an image to where skopeo reads it: an OCI layout, or for Docker's media types its own `dir:` form.
+fn lay_out(image: &Built, format: Format, directory: &Path) -> String {
+    if format == Format::Oci {
+        image.write_layout(directory, "v1").unwrap();
+        return format!("oci:{}:v1", directory.display());
+    }
+    let write = |name: &str, bytes: &[u8]| std::fs::write(directory.join(name), bytes).unwrap();
+    write("version", b"Directory Transport Version: 1.1\n");
+    write("manifest.json", &image.root().unwrap().bytes);
+    for bytes in &image.blobs {
+        write(&Digest::of(bytes).hex(), bytes);
+    }
+    format!("dir:{}", directory.display())
+}
