@@ -133,6 +133,18 @@ fn a_connection_that_the_service_closed_costs_no_request() {
         until("many requests are answered", || async { load.seen("rude") >= 100 }).await;
         let (kept, fresh) = load.stop().await;
         assert_eq!((kept.bad, fresh.bad, kept.connections), (vec![], vec![], 1));
+
+        // What may not be repeated is not: the service may have done it.
+        let mut stream = connect(&world).await;
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            let head = read_until(&mut stream, "\r\n\r\n").await;
+            let failed = head.starts_with("HTTP/1.1 502");
+            read_until(&mut stream, if failed { "the live release broke off\n" } else { "rude" }).await;
+            answers.push(failed);
+        }
+        assert!(answers.contains(&true), "{answers:?}");
     });
 }
 

@@ -48,14 +48,16 @@ pub(crate) fn service() {
     });
 }
 
-/// Answers one request, promises to keep the connection, and closes it.
+/// Answers the first request of a connection and promises to keep it; closes it when the second has come.
 async fn rude(mut stream: TcpStream) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = stream.read_u8().await else { return };
-        head.push(byte);
+    for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nrude", ""] {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let Ok(byte) = stream.read_u8().await else { return };
+            head.push(byte);
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
     }
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nrude").await.unwrap();
 }
 
 async fn polite(stream: TcpStream, mode: String) {
