@@ -104,7 +104,7 @@ environments:
     from: staging
     image: {second}/hello
     tags: [main, {{immutable: "main-{{commit7}}"}}]
-    gates: {{soak: 1s, max_size: 100MB, layers: required, metadata: [source, revision, created]}}
+    gates: {{soak: 3s, max_size: 100MB, layers: required, metadata: [source, revision, created]}}
     approval: {{roles: [platform-lead], expires: 1h, not: [requester]}}
     deploy: {{process: {{listen: {production}, ports: [{c}, {d}], state: production}}}}
     verify:
