@@ -68,7 +68,7 @@ impl<'a, 'de> Source<'a, 'de> {
     }
 
     fn entries(self, entries: &'de [Entry], fields: Option<&'static [&'static str]>) -> Entries<'a, 'de> {
-        Entries { source: self, rest: entries.iter(), fields, value: None }
+        Entries { source: self, rest: entries.iter(), fields, seen: Vec::new(), value: None }
     }
 }
 
@@ -167,10 +167,12 @@ impl<'de> SeqAccess<'de> for &mut Items<'_, 'de> {
 }
 
 /// The entries of a mapping, one after the other; those that are not among `fields` are reported and left out.
+/// A field that stands again was reported before, see [`super::decode::Reader::refuse_duplicates`], and is left out, too.
 struct Entries<'a, 'de> {
     source: Source<'a, 'de>,
     rest: std::slice::Iter<'de, Entry>,
     fields: Option<&'static [&'static str]>,
+    seen: Vec<&'de str>,
     value: Option<&'de Entry>,
 }
 
@@ -183,6 +185,12 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
             if let Some(fields) = self.fields.filter(|fields| !fields.contains(&entry.key.as_str())) {
                 self.source.unknown.borrow_mut().push(Fault::unknown_key(&entry.key, fields).place(entry.at, &trail));
                 continue;
+            }
+            if self.fields.is_some() {
+                if self.seen.contains(&entry.key.as_str()) {
+                    continue;
+                }
+                self.seen.push(&entry.key);
             }
             self.value = Some(entry);
             let key: StrDeserializer<'_, Fault> = entry.key.as_str().into_deserializer();

@@ -116,7 +116,9 @@ impl Fault {
         self
     }
 
-    fn suggest(self, word: &str, allowed: &[&str]) -> Self {
+    /// With the word of those `allowed` that may have been meant.
+    #[must_use]
+    pub(super) fn suggest(self, word: &str, allowed: &[&str]) -> Self {
         match nearest(word, allowed) {
             Some(near) => self.next(format!("did you mean `{near}`?")),
             None => self,

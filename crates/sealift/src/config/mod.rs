@@ -200,7 +200,11 @@ fn store(reader: &mut Reader, at: &Cursor<'_>) -> Option<PathBuf> {
 
 /// The place of what makes a policy impossible.
 fn locate(root: &Cursor<'_>, error: &PolicyError) -> Fault {
-    let fault = Fault::new(code::E0105, error.to_string());
+    let mut fault = Fault::new(code::E0105, error.to_string());
+    if let PolicyError::UnknownFrom { from, .. } = error {
+        let names: Vec<&str> = root.get("environments").iter().flat_map(Cursor::keys).map(|e| e.key.as_str()).collect();
+        fault = fault.suggest(from.as_str(), &names);
+    }
     let environment = |name: &EnvironmentName, keys: &[&str]| {
         let here = root.get("environments").and_then(|at| at.get(name.as_str()))?;
         Some(keys.iter().find_map(|key| here.get(key)).unwrap_or(here))

@@ -298,7 +298,6 @@ mod tests {
             "a: 1\n---\nb: 1",
             "a: [",
             "a: b: c",
-            "\ta: 1",
             "a: \"x",
         ] {
             let fault = parse(text).map(drop).unwrap_err();

@@ -70,8 +70,8 @@ fn person(generator: &mut SchemaGenerator) -> Value {
     let key = json!({"type": "string", "pattern": "^\\s*(ssh-|ecdsa-|sk-)\\S+ +AAAA"});
     let properties = json!({
         "id": described(of::<PersonId>(generator), "The handle of the person within the log."),
-        "github": {"type": ["string", "null"], "description": "Account name on GitHub."},
-        "email": {"type": ["string", "null"], "description": "E-mail address."},
+        "github": {"type": "string", "description": "Account name on GitHub."},
+        "email": {"type": "string", "description": "E-mail address."},
         "ssh": {
             "anyOf": [key, {"type": "array", "items": key, "minItems": 1}],
             "description": "OpenSSH public keys that the person signs with.",
@@ -149,4 +149,72 @@ fn channel(generator: &mut SchemaGenerator) -> Value {
         "on": {"type": "array", "items": of::<NoticeKind>(generator), "minItems": 1, "description": "What is told."},
     });
     object(properties, &["webhook", "on"])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{
+        super::{KEYS, REGISTRIES_KEYS, notify, people},
+        *,
+    };
+
+    fn keys(schema: &Value) -> BTreeSet<&str> {
+        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_that_the_reader_knows_and_no_other() {
+        let schema = schema();
+        let properties = &schema["properties"];
+        let place = &properties["environments"]["additionalProperties"];
+        let parts = &place["properties"];
+        for (schema, known) in [
+            (&schema, KEYS),
+            (&properties["people"]["items"], people::KEYS),
+            (&properties["notify"]["items"], notify::KEYS),
+            (&properties["registries"], REGISTRIES_KEYS),
+            (place, environment::KEYS),
+            (&parts["components"]["additionalProperties"], environment::COMPONENT_KEYS),
+            (&parts["migrate"]["allOf"][0], environment::MIGRATE_KEYS),
+            (&parts["tags"]["items"]["anyOf"][1], environment::TAG_KEYS),
+            (&parts["deploy"], deploy::NAMES),
+        ] {
+            assert_eq!(keys(schema), known.iter().copied().collect(), "{schema}");
+            assert_eq!(schema["additionalProperties"], false, "{schema}");
+        }
+    }
+
+    #[test]
+    fn the_schema_names_every_gate_that_can_be_required_and_every_kind_of_check() {
+        let schema = schema();
+        let gates = sealift_domain::gate::ALL.iter().filter(|gate| gate.require.is_some()).map(|gate| gate.name);
+        assert_eq!(keys(&schema["definitions"]["Gates"]), gates.collect());
+        let checks = schema["definitions"]["Check"]["anyOf"].as_array().unwrap();
+        let kinds = checks.iter().map(|check| {
+            let name = check["allOf"][0]["$ref"].as_str().unwrap().trim_start_matches("#/definitions/");
+            schema["definitions"][name]["required"][0].as_str().unwrap()
+        });
+        assert_eq!(
+            kinds.collect::<Vec<_>>(),
+            super::super::verify::KINDS.iter().map(|kind| kind.0).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn every_reference_within_the_schema_leads_somewhere() {
+        fn check(value: &Value, root: &Value) {
+            if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+                assert!(root.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+            }
+            match value {
+                Value::Object(map) => map.values().for_each(|value| check(value, root)),
+                Value::Array(items) => items.iter().for_each(|value| check(value, root)),
+                _ => {}
+            }
+        }
+        let schema = schema();
+        check(&schema, &schema);
+    }
 }

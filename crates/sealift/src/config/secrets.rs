@@ -41,7 +41,7 @@ pub(super) fn refuse(reader: &mut Reader, at: &Cursor<'_>) {
 pub(super) fn literal(at: &Cursor<'_>, title: &str) -> Fault {
     at.here(Fault::new(code::E0109, title))
         .note("whoever can read this file has it now: replace it where it is valid")
-        .next("write `$NAME`, and give the secret in the environment variable NAME")
+        .next("give it in an environment variable, and name that: `$NAME` under `notify`, `env_from: [NAME]` for a service")
 }
 
 fn is_secret(text: &str) -> bool {

@@ -8,10 +8,10 @@ use super::{
     notify::is_web_url,
 };
 
-type Read = fn(&mut Reader, &Cursor<'_>) -> Option<Check>;
+pub(super) type Read = fn(&mut Reader, &Cursor<'_>) -> Option<Check>;
 
 /// The kinds of checks, by the key that tells them apart.
-const KINDS: &[(&str, Read)] = &[
+pub(super) const KINDS: &[(&str, Read)] = &[
     ("http", |reader, at| reader.decode(at).map(Check::Http)),
     ("run", |reader, at| reader.decode(at).map(Check::Run)),
     ("logs", |reader, at| reader.decode(at).map(Check::Logs)),
