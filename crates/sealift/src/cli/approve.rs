@@ -13,6 +13,11 @@ use super::{Ends, Global};
 use crate::{
     diagnostic::{Diagnostic, catalogue::Exit},
     failure, identity,
+    report::{
+        human,
+        style::{Style, Tone},
+        text,
+    },
     session::Session,
     shell::Shell,
     system::{SystemClock, nonce},
@@ -53,7 +58,8 @@ pub(super) async fn decide(
     let statement = decide::statement(&ledger, id, &identity.person, decision, SystemClock.now(), nonce())
         .map_err(|e| one(failure::of_engine(e)))?;
     if !global.json() {
-        shell.tell(&what_is_signed(&ledger, &statement));
+        let style = shell.err(false, global.color()).style();
+        shell.tell(&what_is_signed(&ledger, &statement, &style));
     }
     let bytes = serde_json::to_vec(&statement).unwrap_or_default();
     let signature = identity.sign(APPROVAL_NAMESPACE, &bytes).map_err(one)?;
@@ -79,24 +85,34 @@ fn the_waiting_one(ledger: &sealift_domain::ledger::Ledger) -> Result<PromotionI
 }
 
 /// What the person is about to sign, in words.
-fn what_is_signed(ledger: &sealift_domain::ledger::Ledger, statement: &ApprovalStatement) -> String {
+fn what_is_signed(ledger: &sealift_domain::ledger::Ledger, statement: &ApprovalStatement, style: &Style) -> String {
     let promotion = ledger.promotions.get(&statement.promotion);
     let release = promotion.map(|p| places::called(ledger, &p.release)).unwrap_or_default();
     let live = ledger.environments.get(&statement.to).and_then(|record| record.live.as_ref());
     let live = live.map_or_else(|| "nothing".to_owned(), |live| places::called(ledger, &live.release));
     let mut lines = vec![
-        format!("promotion  {} of {}", statement.promotion, statement.app),
-        format!("change     {live} → {release} in {}", statement.to),
+        ("promotion", format!("{} of {}", statement.promotion, statement.app)),
+        ("change", format!("{live} → {release} in {}", statement.to)),
     ];
-    lines.extend(statement.release.values().map(|image| format!("image      {image}")));
+    lines.extend(statement.release.values().map(|image| ("image", image.to_string())));
     if let Some(promotion) = promotion {
         let passed = promotion.judged.iter().filter(|judged| judged.passed()).count();
-        lines.push(format!("gates      {passed} of {} passed", promotion.judged.len()));
-        lines.extend(promotion.reason.iter().map(|reason| format!("reason     {reason}")));
+        lines.push(("gates", format!("{passed} of {} passed", promotion.judged.len())));
+        lines.extend(promotion.reason.iter().map(|reason| ("reason", reason.clone())));
     }
-    lines
-        .push(format!("signs      {} as {:?}, until {}", statement.approver, statement.decision, statement.expires_at));
-    lines.join("\n") + "\n"
+    let word = match statement.decision {
+        Decision::Approve => "approval",
+        Decision::Reject => "rejection",
+    };
+    let until = human::until(statement.expires_at, statement.issued_at);
+    lines.push(("signs", format!("{word} by {}, which counts until {until}", statement.approver)));
+    // The reason and the names of releases come from others: nothing in them may hide what is signed.
+    let line = |(label, words): (&str, String)| {
+        let label = format!("{label:<9}  ");
+        let label = style.paint(Tone::Dim, &label);
+        format!("{}\n", text::hang(&label, &style.clean(&words), style.width))
+    };
+    lines.into_iter().map(line).collect()
 }
 
 fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement, kind: Option<Kind>) {

@@ -5,7 +5,8 @@ use sealift_domain::{
     failure::{Code, Failure},
     ledger::{EnvironmentRecord, Ledger},
     name::EnvironmentName,
-    promotion::{Cause, Ended, Promotion, PromotionEvent, PromotionId, Stage, Status, Wait},
+    policy::{Excluded, Person},
+    promotion::{Cause, Ended, Promotion, PromotionEvent, PromotionId, Requester, Stage, Status, Wait},
 };
 use sealift_engine::{places, ports::clock::Clock, view};
 use serde_json::json;
@@ -21,6 +22,7 @@ use crate::{
         human,
         style::{Mark, Style, Tone},
         table::{Cell, Table},
+        text,
     },
     session::Session,
     shell::{Shell, style},
@@ -60,7 +62,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     }
     shell.print(&format!("{}\n{}", style.paint(Tone::Strong, policy.app.as_str()), table.render(&style)));
     for line in needs_attention(&ledger) {
-        shell.print(&format!("{line}\n"));
+        shell.print(&format!("{}\n", text::hang("", &style.clean(&line), style.width)));
     }
     Ok(Exit::Ok)
 }
@@ -291,17 +293,46 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
         }
     };
     let line = code_of(promotion).map_or_else(|| line.clone(), |code| format!("{line} [{code}]"));
-    let mut text = format!("{}\n", style.paint(tone, &style.clean(&line)));
+    let mut story = String::new();
+    for line in text::wrap(&style.clean(&line), style.width) {
+        story.push_str(&format!("{}\n", style.paint(tone, &line)));
+    }
+    for who in approvers(ledger, promotion) {
+        story.push_str(&format!("{}\n", text::hang("  who: ", &style.clean(&who), style.width)));
+    }
     for (label, failure) in failures(promotion) {
-        text.push_str(&format!("  {label}: {} [{}]\n", style.clean(&failure.message), failure.code));
+        let why = style.clean(&format!("{} [{}]", failure.message, failure.code));
+        story.push_str(&format!("{}\n", text::hang(&format!("  {label}: "), &why, style.width)));
         for digest in &failure.evidence {
-            text.push_str(&kept(session, *digest, style).await);
+            story.push_str(&kept(session, *digest, style).await);
         }
     }
     for next in next_commands(ledger, promotion) {
-        text.push_str(&format!("next: {}\n", style.paint(Tone::Command, &next)));
+        story.push_str(&format!("next: {}\n", style.paint(Tone::Command, &style.clean(&next))));
     }
-    text
+    story
+}
+
+/// Who may give the consent that a promotion waits for, in words.
+fn approvers(ledger: &Ledger, promotion: &Promotion) -> Option<String> {
+    let Stage::Waiting(Wait::Approval { .. }) = &promotion.stage else { return None };
+    let rule = places::environment(ledger, &promotion.to).ok()?.approval.as_ref()?;
+    let roles = rule.roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+    let asked = match &promotion.requester {
+        Requester::Person { id, .. } if rule.not.contains(&Excluded::Requester) => Some(id),
+        _ => None,
+    };
+    let has_role = |person: &Person| person.roles.iter().any(|role| rule.roles.contains(role));
+    let people = places::policy(ledger).ok()?.people.iter();
+    let people = people.filter(|(id, person)| has_role(person) && Some(*id) != asked);
+    let people = people.map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
+    let people = if people.is_empty() { "nobody in the policy".to_owned() } else { people };
+    let not = rule.not.iter().map(|excluded| match excluded {
+        Excluded::Requester => "who asked for it",
+        Excluded::Author => "who wrote it",
+    });
+    let not = not.collect::<Vec<_>>().join(" or ");
+    Some(if not.is_empty() { format!("{people} ({roles})") } else { format!("{people} ({roles}, not {not})") })
 }
 
 /// The code that explains a promotion which waits or ended without a failure.

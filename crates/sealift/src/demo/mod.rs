@@ -13,7 +13,7 @@ use crate::{
     cli::{self, Global},
     diagnostic::{Diagnostic, catalogue::Exit},
     failure,
-    report::style::Tone,
+    report::{style::Tone, text},
     shell::{self, Shell},
     system::SystemClock,
 };
@@ -150,7 +150,8 @@ impl Stage<'_> {
     fn say(&self, text: &str) {
         if !self.global.json() {
             let style = shell::style(self.shell, self.global.color());
-            self.shell.print(&format!("{}\n", style.paint(Tone::Strong, &format!("# {text}"))));
+            let text = text::hang("# ", text, style.width);
+            self.shell.print(&format!("{}\n", style.paint(Tone::Strong, &text)));
         }
     }
 

@@ -43,6 +43,11 @@ pub fn ahead(then: Timestamp, now: Timestamp) -> String {
     if left.as_millis() < 1000 { "now".to_owned() } else { format!("in {}", roughly(left)) }
 }
 
+/// An instant to the second in UTC, and how far it is from `now`: `2026-03-02 11:30:00 UTC (in 23 h)`.
+pub fn until(then: Timestamp, now: Timestamp) -> String {
+    format!("{} ({})", then.strftime("%F %T UTC"), ahead(then, now))
+}
+
 /// A digest as people read it: `sha256:7a3f9c2e11b0`. Never an identity.
 pub fn short(digest: Digest) -> String {
     format!("sha256:{}", digest.short())
@@ -85,6 +90,7 @@ mod tests {
         assert_eq!((age(now, now), age(at("2027-01-01T00:00:00Z"), now)), ("just now".into(), "just now".into()));
         assert_eq!(ahead(at("2026-03-02T11:30:00Z"), now), "in 23 h");
         assert_eq!(ahead(at("2026-03-01T11:00:00Z"), now), "now");
+        assert_eq!(until(at("2026-03-02T11:30:00.123456Z"), now), "2026-03-02 11:30:00 UTC (in 23 h)");
         assert_eq!(short(Digest::of(b"")), "sha256:e3b0c44298fc");
         assert_eq!((count(1, "gate"), count(0, "gate")), ("1 gate".to_owned(), "0 gates".to_owned()));
     }

@@ -61,6 +61,7 @@ pub fn cut(text: &str, columns: usize, unicode: bool) -> String {
         return text.to_owned();
     }
     let ellipsis = if unicode { "…" } else { "..." };
+    let ellipsis = if columns < ellipsis.width() { "" } else { ellipsis };
     let room = columns.saturating_sub(ellipsis.width());
     let mut kept = String::new();
     let mut used = 0;
@@ -71,7 +72,7 @@ pub fn cut(text: &str, columns: usize, unicode: bool) -> String {
         }
         kept.push(c);
     }
-    kept.push_str(&ellipsis[..if columns < ellipsis.width() { 0 } else { ellipsis.len() }]);
+    kept.push_str(ellipsis);
     kept
 }
 
@@ -99,6 +100,14 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// `text` behind `label`, broken into lines of at most `columns` that begin where the first one does; no line feed at
+/// the end. Escape sequences for colour may stand in `label` alone.
+pub fn hang(label: &str, text: &str, columns: usize) -> String {
+    let indent = width(label);
+    let lines = wrap(text, columns.saturating_sub(indent).max(20));
+    format!("{label}{}", lines.join(&format!("\n{:indent$}", "")))
 }
 
 /// The pieces between spaces, where a space between back-ticks separates nothing.
@@ -139,5 +148,7 @@ mod tests {
         assert_eq!(wrap(text, 20), ["then run", "`sealift promote --to production`", "again"]);
         assert_eq!(wrap("an unclosed ` tick", 6), ["an", "unclosed", "` tick"]);
         assert_eq!(wrap("", 5), [""]);
+        assert_eq!(hang("# ", "one two three four five", 22), "# one two three four\n  five");
+        assert_eq!(hang("\u{1b}[1mwhy:\u{1b}[0m ", "x", 9), "\u{1b}[1mwhy:\u{1b}[0m x");
     }
 }

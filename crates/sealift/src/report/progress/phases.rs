@@ -64,6 +64,9 @@ struct Back {
     took: Period,
 }
 
+/// What takes less, in milliseconds, is shown without its time.
+const NO_TIME: u64 = 50;
+
 /// The phase of a step.
 fn phase(step: Step) -> &'static str {
     match step {
@@ -108,7 +111,8 @@ impl Phases {
     /// The line of the phase that runs.
     pub(super) fn live(&self, now: Timestamp) -> Option<Live> {
         let running = self.running.as_ref()?;
-        let left = running.until.map(|until| format!("{} left", clock(Period::between(now, until))));
+        let left = running.until.map(|until| Period::between(now, until).as_millis().div_ceil(1000));
+        let left = left.map(|seconds| format!("{} left", clock(Period::from_secs(seconds))));
         let copying = running.name == "copy";
         let tally = if copying && running.words.is_none() { self.tally.words(now) } else { Vec::new() };
         Some(Live {
@@ -136,7 +140,7 @@ impl Phases {
         self.held = None;
         let failing: Vec<&Judged> = gates.iter().filter(|judged| !judged.passed()).collect();
         let summary = format!("{} of {} passed", gates.len() - failing.len(), gates.len());
-        let time = Some(human::duration(took));
+        let time = time_of(took);
         if failing.is_empty() {
             return vec![row(Mark::Ok, "gates", summary, time)];
         }
@@ -224,7 +228,7 @@ impl Phases {
 
     fn done(&mut self, step: Step, found: &str, took: Period) -> Vec<Row> {
         let took = self.phase_took(took);
-        let time = Some(human::duration(took));
+        let time = time_of(took);
         let simple = |text: &str| vec![row(Mark::Ok, phase(step), text.to_owned(), time.clone())];
         let rows = match step {
             Step::Copy | Step::Switch => simple(found),
@@ -288,16 +292,21 @@ impl Phases {
         // After an interruption, the rest of the story is in the log.
         let text = if text.is_empty() { "what ran before runs again".to_owned() } else { text };
         let text = if tags.contains("moved back") { format!("{text}, {tags}") } else { text };
-        Row { aside, ..row(Mark::Back, "rollback", text, Some(human::duration(took))) }
+        Row { aside, ..row(Mark::Back, "rollback", text, time_of(took)) }
     }
 
     fn failed(&mut self, step: Step, why: &str, took: Period) -> Vec<Row> {
-        let time = Some(human::duration(self.phase_took(took)));
+        let time = time_of(self.phase_took(took));
         self.running = None;
         // What cannot be cleared away changes nothing about what is live.
         let mark = if matches!(step, Step::Retire | Step::Discard) { Mark::Warn } else { Mark::Bad };
         vec![row(mark, phase(step), why.to_owned(), time)]
     }
+}
+
+/// How long something took, unless that was no time at all.
+fn time_of(took: Period) -> Option<String> {
+    (took.as_millis() >= NO_TIME).then(|| human::duration(took))
 }
 
 fn row(mark: Mark, name: &str, text: String, time: Option<String>) -> Row {

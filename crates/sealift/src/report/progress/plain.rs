@@ -123,6 +123,8 @@ impl State {
                 vec![format!("copy: {} of {}", human::count(*blobs, "blob"), ByteSize::from_bytes(*bytes).human())]
             }
             Progress::Copy { .. } => Vec::new(),
+            // The end of the step says so, and why.
+            Progress::Check { result } if !result.passed && self.doing.is_some() => Vec::new(),
             Progress::Check { result } => {
                 let verdict = if result.passed { "holds" } else { "fails" };
                 vec![format!("check {verdict}: {}: {}", result.check, result.found)]

@@ -91,6 +91,10 @@ impl Row {
         if column + 2 + width(&whole) <= room {
             return vec![format!("{}  {}", pad(&text, column), style.paint(Tone::Dim, &whole))];
         }
+        // A reason on one line says more than how long it took to find.
+        if self.mark == Some(Mark::Bad) && width(&text) <= room {
+            return vec![text];
+        }
         let text = self.aside.iter().fold(text, |text, aside| format!("{text}, {aside}"));
         let behind = if time.is_empty() { 0 } else { width(&time) + 2 };
         if width(&text) + behind <= room {

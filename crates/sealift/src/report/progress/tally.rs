@@ -77,7 +77,9 @@ impl Tally {
         if passed >= RATE_AFTER && rate > 0 {
             words.push(format!("{}/s", human(rate)));
             let left = self.wanted().saturating_sub(moved).div_ceil(rate);
-            words.push(format!("{} left", super::row::clock(Period::from_secs(left))));
+            if left > 0 {
+                words.push(format!("{} left", super::row::clock(Period::from_secs(left))));
+            }
         }
         words
     }
@@ -111,6 +113,6 @@ mod tests {
         tally.add(CopyEvent::Moved(900), at(0));
         tally.add(CopyEvent::Moved(1000), at(2));
         assert_eq!(tally.share(), Some(1000));
-        assert_eq!(tally.words(at(2)), ["0 of 1 blobs", "1.0 kB of 1.0 kB", "950 B/s", "0 s left"]);
+        assert_eq!(tally.words(at(2)), ["0 of 1 blobs", "1.0 kB of 1.0 kB", "950 B/s"]);
     }
 }
