@@ -178,7 +178,9 @@ mod tests {
         for text in ["100%", "99.9%", "99.999%", "0%", "5.25%"] {
             assert_eq!(text.parse::<Percentage>().unwrap().to_string(), text);
         }
-        for text in ["", "100", "101%", "99.9999%", "-1%", "a%", ".5%"] {
+        let refused =
+            ["", "100", "101%", "99.9999%", "-1%", "+1%", "a%", ".5%", "9.+1%", "0100%", "1.5.5%", "%", "100.001%"];
+        for text in refused {
             assert!(text.parse::<Percentage>().is_err(), "{text}");
         }
         let share: Percentage = "99.9%".parse().unwrap();

@@ -255,3 +255,6 @@ fn promotion_evidence(event: &PromotionEvent) -> Vec<Digest> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,3 +46,15 @@ impl fmt::Debug for Code {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_reads_as_it_is_written() {
+        let code = Code::new("E0301");
+        assert_eq!((code.as_str(), code.to_string(), format!("{code:?}")), ("E0301", "E0301".into(), "E0301".into()));
+        assert_eq!(serde_json::to_string(&code).unwrap(), r#""E0301""#);
+    }
+}

@@ -54,3 +54,22 @@ impl std::fmt::Display for HoldScope {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, digest};
+
+    #[test]
+    fn a_freeze_begins_with_its_first_instant_and_ends_before_its_last() {
+        let freeze = Freeze { from: at(10), until: at(20), reason: "the holidays".into() };
+        let covered: Vec<bool> = [9, 10, 15, 19, 20, 21].map(|second| freeze.covers(at(second))).to_vec();
+        assert_eq!(covered, [false, true, true, true, false, false]);
+    }
+
+    #[test]
+    fn what_is_held_is_named_in_full() {
+        assert_eq!(HoldScope::Digest(digest("a")).to_string(), digest("a").to_string());
+        assert_eq!(HoldScope::Environment("staging".parse().unwrap()).to_string(), "staging");
+    }
+}

@@ -106,4 +106,13 @@ mod tests {
         read.open(&ana.opening().unwrap());
         assert_eq!(read.text(), Some("ana@acme.dev"));
     }
+
+    #[test]
+    fn two_are_equal_when_they_commit_to_the_same() {
+        let ana = Personal::new("ana", Salt([7; 32]));
+        let erased: Personal = serde_json::from_str(&serde_json::to_string(&ana).unwrap()).unwrap();
+        assert_eq!(ana, erased);
+        assert_ne!(ana, Personal::new("ana", Salt([8; 32])));
+        assert_eq!(format!("{ana:?}"), format!("Personal({})", ana.commitment().short()));
+    }
 }

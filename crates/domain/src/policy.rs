@@ -283,3 +283,6 @@ impl Policy {
         self.people.iter().find(|(_, person)| person.ssh.contains(key))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,6 +166,7 @@ mod tests {
         assert_eq!("90s".parse::<Period>().unwrap().to_string(), "90s");
         assert_eq!("60s".parse::<Period>().unwrap().to_string(), "1m");
         assert_eq!("0s".parse::<Period>().unwrap().to_string(), "0s");
+        assert_eq!(format!("{:?} {:?}", Period::from_secs(60), ByteSize::from_bytes(2000)), "1m 2kB");
         for text in ["", "1", "s", "-1s", "1.5h", "1w", "1 h x", "99999999999999999999s", "18446744073709551615d"] {
             assert!(text.parse::<Period>().is_err(), "{text}");
         }

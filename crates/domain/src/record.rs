@@ -68,3 +68,23 @@ impl Standing {
         Some(crate::quantity::Period::between(since, self.until.unwrap_or(now)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        quantity::Period,
+        testing::{at, digest},
+    };
+
+    #[test]
+    fn a_release_soaks_from_its_verification_until_it_is_replaced() {
+        let verified = Recorded { fact: Grade::Verified, at: at(10), receipt: digest("receipt") };
+        let mut standing = Standing { verified: Some(verified), until: None, failed: None };
+        assert_eq!(standing.soaked(at(70)), Some(Period::from_secs(60)));
+        standing.until = Some(at(40));
+        assert_eq!(standing.soaked(at(70)), Some(Period::from_secs(30)));
+        standing.verified = None;
+        assert_eq!(standing.soaked(at(70)), None);
+    }
+}

@@ -284,12 +284,20 @@ mod tests {
             "ghcr.io/$(id)",
             "[zz]:1/a",
             "ghcr.io/a:x y",
+            "[::1:1/a",
+            "::1]:1/a",
+            "[]:1/a",
+            "ghcr.io:/a",
+            "ghcr.io:123456/a",
+            "io-./a",
+            "ghcr.io:tag/a",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }
         assert!("t".repeat(128).parse::<Tag>().is_ok());
         assert!("t".repeat(129).parse::<Tag>().is_err());
-        assert!(format!("ghcr.io/{}", "a".repeat(255)).parse::<Repository>().is_err());
+        assert!(format!("ghcr.io/{}", "a".repeat(247)).parse::<Repository>().is_ok());
+        assert!(format!("ghcr.io/{}", "a".repeat(248)).parse::<Repository>().is_err());
         assert_eq!("ghcr.io/a:main".parse::<Pinned>(), Err(ReferenceError::NotPinned("ghcr.io/a:main".to_owned())));
     }
 }

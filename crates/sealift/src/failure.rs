@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sealift_domain::{entry::EntryError, promotion::PromotionId};
 use sealift_engine::{
     code,
     error::EngineError,
@@ -23,54 +24,90 @@ pub fn of_engine(error: EngineError) -> Diagnostic {
         EngineError::Log(error) => of_log(&error),
         EngineError::Registry(error) => of_registry(&error),
         EngineError::Driver(error) => of_driver(&error),
-        EngineError::Entry { .. } | EngineError::Illegal { .. } => unreadable_log(&words),
+        EngineError::Entry { source: EntryError::Version(_), .. } => newer_log(words),
+        EngineError::Entry { .. } | EngineError::Illegal { .. } => Diagnostic::new("E0202", words)
+            .state("nothing was changed; nothing is promoted on a log that does not hold")
+            .next("`sealift audit verify`"),
         EngineError::Refused(_) => {
             Diagnostic::new("E0403", words).state(UNTOUCHED).next("`sealift status` shows where the promotion is")
         }
         EngineError::Contended(_) => {
-            Diagnostic::new("E0203", words).state("nothing of this command was written").next("run the command again")
+            Diagnostic::new("E0203", words).state("what was to be written last was not written").next("run the command again")
         }
         EngineError::NotInitialised => Diagnostic::new("E0107", words).state(UNTOUCHED).next("`sealift init`"),
-        EngineError::UnknownEnvironment(_) | EngineError::NoDriver(_) => {
-            Diagnostic::new("E0108", words).state(UNTOUCHED).next("see `environments` in sealift.yaml")
+        EngineError::UnknownEnvironment(_) => {
+            Diagnostic::new("E0108", words).state(UNTOUCHED).next("`sealift status` lists the environments")
         }
+        EngineError::NoDriver(environment) => Diagnostic::new("E0108", words)
+            .state(UNTOUCHED)
+            .next(format!("add `deploy` under `environments.{environment}` in sealift.yaml")),
         EngineError::NothingToPromote(_) => nothing_to_promote(words),
         EngineError::NoRollbackTarget(_) => Diagnostic::new("E0412", words)
             .state(UNTOUCHED)
-            .next("`sealift history` lists what was live; a running release is imported by `sealift record deployment --baseline`"),
+            .next("`sealift history` lists what was live; a running release is imported by `sealift record deployment --in ENVIRONMENT --baseline`"),
         EngineError::NoPromotion(_) => {
             Diagnostic::new("E0402", words).state(UNTOUCHED).next("`sealift history` lists the promotions")
         }
         EngineError::WrongState { id, .. } => {
             Diagnostic::new("E0403", words).state(UNTOUCHED).next(format!("`sealift status {id}`"))
         }
-        EngineError::Held { environment, by, .. } => Diagnostic::new("E0405", words)
-            .state(UNTOUCHED)
-            .next(format!("wait for it: `sealift status {by}`"))
-            .next(format!("if its run was interrupted, `sealift promote --to {environment}` resumes it")),
+        EngineError::Held { by, .. } => Diagnostic::new("E0405", words)
+            .state("this run did nothing more to the environment")
+            .next(format!("wait for it: `sealift status {by}` shows how far it is"))
+            .next("if its run was interrupted, the command that is shown there goes on with it"),
         EngineError::RequesterUnknown(_) => Diagnostic::new("E0603", words)
             .state(UNTOUCHED)
             .next("sign the request with your SSH key: add `--identity ~/.ssh/id_ed25519`"),
-        EngineError::Signature(_) | EngineError::Statement(_) | EngineError::NotCounted { .. } => {
-            Diagnostic::new("E0601", words).state(UNTOUCHED).next("`sealift status` shows what is wanted, and from whom")
+        EngineError::Signature(_) | EngineError::Statement(_) => {
+            Diagnostic::new("E0601", words).state(UNTOUCHED).next("`sealift explain E0601` says what a signature needs")
         }
+        EngineError::NotCounted { .. } => Diagnostic::new("E0601", words)
+            .state("nothing was changed; the promotion waits as before")
+            .next("somebody else approves: `sealift approve ID --identity FILE`")
+            .next("`approval` under the environment in sealift.yaml says who may"),
         EngineError::UnknownKey(_) => Diagnostic::new("E0604", words)
             .state(UNTOUCHED)
-            .next("sign with a key that stands under `people` in sealift.yaml, or add it there: `sealift policy diff`"),
-        EngineError::NotFound(_) => Diagnostic::new("E0401", words).state(UNTOUCHED),
+            .next("sign with a key that stands under `people` in sealift.yaml")
+            .next("or add it there, and let it be accepted: `sealift policy accept --identity FILE`"),
+        EngineError::NotFound(_) => Diagnostic::new("E0419", words)
+            .state(UNTOUCHED)
+            .next("`sealift status` shows what is there; `sealift hold list` what is on hold"),
     }
 }
 
-fn unreadable_log(words: &str) -> Diagnostic {
-    let code = if words.contains("use a newer program") { "E0205" } else { "E0202" };
-    Diagnostic::new(code, words.to_owned()).state(UNTOUCHED).next("`sealift audit verify`")
+/// A run over a promotion broke off. What it had committed by then counts, so no error may say that nothing was changed.
+pub fn broken_off(error: EngineError, id: PromotionId) -> Diagnostic {
+    let mut diagnostic = of_engine(error).state(format!(
+        "this run has stopped; promotion {id} is as far as the log says, and a step that was under way may have been done"
+    ));
+    let status = format!("`sealift status {id}` shows how far it came, and the command that goes on with it");
+    if !diagnostic.next.iter().any(|next| next.contains("sealift status")) {
+        diagnostic.next.push(status);
+    }
+    diagnostic
+}
+
+/// The policy in force does not accept a change.
+pub fn of_policy_change(error: EngineError) -> Diagnostic {
+    match error {
+        EngineError::Statement(why) => Diagnostic::new("E0601", why)
+            .state("nothing was changed; the accepted policy counts")
+            .next("sign with a key of each approver: `sealift policy accept --identity FILE --identity FILE`"),
+        other => of_engine(other),
+    }
+}
+
+fn newer_log(words: String) -> Diagnostic {
+    Diagnostic::new("E0205", words)
+        .state(UNTOUCHED)
+        .next("install the newer version here too: `sealift --version` shows which one this is")
 }
 
 fn nothing_to_promote(words: String) -> Diagnostic {
     Diagnostic::new("E0401", words)
         .state(UNTOUCHED)
         .next("record what was built: `sealift record build IMAGE@sha256:…`")
-        .next("or record what runs: `sealift record deployment --in ENVIRONMENT --baseline`")
+        .next("or fill the environment before: `sealift promote --to ENVIRONMENT`")
 }
 
 /// A registry failed, outside a promotion.
@@ -81,7 +118,11 @@ pub fn of_registry(error: &RegistryError) -> Diagnostic {
             diagnostic.next("log in: `docker login REGISTRY`, or `skopeo login REGISTRY`")
         }
         RegistryErrorKind::NotFound => diagnostic.next("check the name and the digest: `sealift look IMAGE`"),
-        _ => diagnostic.next("run the command again"),
+        RegistryErrorKind::Transient => diagnostic.next("run the command again when the registry answers"),
+        RegistryErrorKind::Corrupt => diagnostic.next("run the command again; if it stays so, push the image again"),
+        RegistryErrorKind::Malformed => diagnostic.next("build and push the image again, with another tool if need be"),
+        RegistryErrorKind::TagTaken => diagnostic.next("use another tag: one that never moves is not overwritten"),
+        RegistryErrorKind::Unsupported => diagnostic.next("switch it on in the registry, or use another registry"),
     }
 }
 
@@ -89,7 +130,8 @@ pub fn of_registry(error: &RegistryError) -> Diagnostic {
 pub fn of_driver(error: &DriverError) -> Diagnostic {
     let diagnostic = Diagnostic::new(code::of_driver(error.kind), &error.message).state(UNTOUCHED);
     match error.kind {
-        DriverErrorKind::Preflight => diagnostic.next("correct `deploy` in sealift.yaml"),
+        DriverErrorKind::Preflight => diagnostic.next("correct `deploy` in sealift.yaml, or set what it names"),
+        DriverErrorKind::Unreachable => diagnostic.next("bring the host back, then run the command again"),
         _ => diagnostic.next("`sealift status`"),
     }
 }
@@ -103,7 +145,9 @@ pub fn of_log(error: &LogError) -> Diagnostic {
         LogError::Conflict { .. } => {
             Diagnostic::new("E0203", error.to_string()).state(UNTOUCHED).next("run the command again")
         }
-        LogError::TooLarge(_) => Diagnostic::new("E0001", error.to_string()).state(UNTOUCHED),
+        LogError::TooLarge(_) => Diagnostic::new("E0001", error.to_string())
+            .state("the entry was not written")
+            .next("make what it names shorter, for instance the reason"),
         LogError::Unavailable { .. } => Diagnostic::new("E0201", error.to_string())
             .state(UNTOUCHED)
             .next("check that the file is there and that this account may write it"),
@@ -126,19 +170,24 @@ pub fn key(why: &str) -> Diagnostic {
 
 /// A file cannot be used.
 pub fn file(what: &str, path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::new("E0101", format!("cannot {what} {}: {error}", path.display())).state(UNTOUCHED)
+    Diagnostic::new("E0101", format!("cannot {what} {}: {error}", path.display()))
+        .state("no environment was changed")
+        .next("mend the path or its permissions, then run the command again")
 }
 
 /// A secret is not what it must be.
 pub fn secret(name: &str, error: &dyn std::fmt::Display) -> Diagnostic {
     Diagnostic::new("E0109", format!("the secret in ${name} cannot be used: {error}"))
         .state(UNTOUCHED)
-        .next(format!("export {name}=whsec_…"))
+        .next(format!("set it, and run the command again: `export {name}=whsec_…`"))
 }
 
 /// A webhook cannot be used.
 pub fn webhook(error: &dyn std::fmt::Display) -> Diagnostic {
-    Diagnostic::new("E0104", format!("the webhook cannot be used: {error}")).state(UNTOUCHED).key("notify")
+    Diagnostic::new("E0104", format!("the webhook cannot be used: {error}"))
+        .state(UNTOUCHED)
+        .key("notify")
+        .next("correct its address under `notify` in sealift.yaml")
 }
 
 /// Something typed is not what it must be.

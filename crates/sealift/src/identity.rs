@@ -31,7 +31,7 @@ pub fn find(shell: &Shell, policy: &Policy, named: Option<&Path>) -> Result<Opti
             Diagnostic::new("E0604", format!("the key {} belongs to nobody in the policy", file.display()))
                 .found(key)
                 .state("nothing was changed")
-                .next("name another key with `--identity`, or add this one under `people`: `sealift policy diff`")
+                .next("name another key with `--identity`, or add this one under `people` and accept it: `sealift policy accept --identity FILE`")
         })?;
         return Ok(Some(identity(shell, owner.0.clone(), file)));
     }

@@ -14,9 +14,10 @@ pub(super) fn judge(facts: &Facts) -> Finding {
         return Finding::error(format!("{named} was named and {} is to be promoted", facts.release), "run the command again");
     }
     // A rollback, and the first environment, have no environment before; there `verified` and `same_digest` decide.
-    if facts.kind == Kind::Rollback || facts.path.declared.is_none() {
-        return Finding::pass("named by hand, and on record");
-    }
+    let before = match &facts.path.declared {
+        Some(before) if facts.kind != Kind::Rollback => before,
+        _ => return Finding::pass("named by hand, and on record"),
+    };
     match &facts.verified_there {
         Some(verified) if verified == named => Finding::pass("named by hand, and equal to the verified one"),
         Some(verified) => Finding::fail(
@@ -25,7 +26,7 @@ pub(super) fn judge(facts: &Facts) -> Finding {
         ),
         None => Finding::fail(
             format!("{named} was named by hand, and nothing is verified to compare it with"),
-            "deploy and verify it in the environment before: `sealift promote --to <environment>`",
+            format!("deploy and verify it in the environment before: `sealift promote --to {before}`"),
         ),
     }
 }

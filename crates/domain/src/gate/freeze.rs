@@ -21,7 +21,10 @@ pub(super) fn judge(facts: &Facts) -> Finding {
         None => Finding::pass(format!("{} is not frozen", facts.path.to)),
         Some(freeze) => Finding::fail(
             format!("{} is frozen until {}: {}", facts.path.to, freeze.until, freeze.reason),
-            "wait, or end the freeze: `sealift freeze --lift`",
+            format!(
+                "wait; a freeze that was placed by hand is ended by `sealift freeze {} --lift --reason \"…\"`",
+                facts.path.to
+            ),
         )
         .clears(freeze.until),
     }

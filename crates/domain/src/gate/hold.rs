@@ -25,7 +25,7 @@ pub(super) fn judge(facts: &Facts) -> Finding {
         None => Finding::pass("nothing is on hold"),
         Some(hold) => Finding::fail(
             format!("{} is on hold: {}", hold.scope, hold.reason),
-            format!("when the reason is gone: `sealift hold release {}`", hold.scope),
+            format!("when the reason is gone: `sealift hold release {} --reason \"…\"`", hold.scope),
         ),
     }
 }

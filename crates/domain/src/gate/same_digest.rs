@@ -22,7 +22,7 @@ pub(super) fn judge(facts: &Facts) -> Finding {
             Fact::Known(build) => {
                 return Finding::fail(
                     format!("{name} was built as {}, and {} is to be promoted", build.fact.digest, component.digest),
-                    "promote what was built: run `sealift promote` without a digest",
+                    format!("promote what was built, without a digest: `sealift promote --to {}`", facts.path.to),
                 );
             }
             // What ran before Sealift came has no build record; it may be gone back to, not promoted.

@@ -3,3 +3,4 @@
 mod catalogue;
 mod matrix;
 mod properties;
+mod rules;

@@ -23,6 +23,10 @@ use super::{
 const START_WITHIN: Duration = Duration::from_secs(15);
 /// How long an agent and its services may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(120);
+/// How long an agent that broke off may take to be gone.
+const TAKE_OVER_WITHIN: Duration = Duration::from_secs(10);
+/// How many agents are started for one command.
+const MAX_STARTS: u32 = 3;
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Variables of the caller that an agent may see. Services see none of them.
@@ -84,16 +88,24 @@ impl AgentClient {
 
     async fn ask(&self, command: Command, within: Option<Duration>) -> Result<Outcome, DriverError> {
         let request = Request { version: VERSION, command };
-        let mut broken = 0;
+        let (mut starts, mut give_up) = (0, None);
         loop {
             match exchange(&self.state, &request, within).await {
                 Ok(outcome) => return Ok(outcome),
-                Err(NoAnswer::NotRunning) => self.start().await?,
-                // Every command can be repeated, with the agent that comes after this one. Once: it may be the command.
-                Err(NoAnswer::Broken(_)) if broken == 0 => broken += 1,
-                Err(NoAnswer::Broken(error) | NoAnswer::Failed(error)) => {
-                    return Err(self.unreachable(&error.to_string()));
+                Err(NoAnswer::NotRunning) if starts < MAX_STARTS => {
+                    self.start().await?;
+                    starts += 1;
                 }
+                Err(NoAnswer::NotRunning) => return Err(self.unreachable("ends as soon as it is started")),
+                // It died, or is still dying with its socket open. Every command can be repeated with the agent that comes
+                // after it, but not for ever: the command itself may be what it dies of.
+                Err(NoAnswer::Broken(error)) => {
+                    if Instant::now() > *give_up.get_or_insert_with(|| Instant::now() + TAKE_OVER_WITHIN) {
+                        return Err(self.unreachable(&error.to_string()));
+                    }
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(NoAnswer::Failed(error)) => return Err(self.unreachable(&error.to_string())),
             }
         }
     }
@@ -107,7 +119,10 @@ impl AgentClient {
         let deadline = Instant::now() + START_WITHIN;
         while socket.connect().await.is_err() {
             let ended = child.try_wait().map_err(failed)?;
-            if ended.is_some_and(|status| !status.success()) {
+            if ended.is_some_and(|status| status.success()) {
+                // Another one holds the lock: either it will listen, or it was about to end.
+                child = self.spawn().map_err(failed)?;
+            } else if ended.is_some() {
                 let said = files::tail(&self.state.join("agent.log"), 2000).unwrap_or_default();
                 let said = String::from_utf8_lossy(&said).into_owned();
                 return Err(self.unreachable(&format!("ended as soon as it was started: {}", said.trim_end())));
@@ -139,8 +154,8 @@ impl AgentClient {
 }
 
 async fn exchange(state: &Path, request: &Request, within: Option<Duration>) -> Result<Outcome, NoAnswer> {
-    let socket = Socket::new(state).map_err(not_running)?;
-    let stream = socket.connect().await.map_err(not_running)?;
+    let socket = Socket::new(state).map_err(no_connection)?;
+    let stream = socket.connect().await.map_err(no_connection)?;
     let talk = async {
         let (from, mut to) = stream.into_split();
         send(&mut to, request).await?;
@@ -162,9 +177,11 @@ async fn exchange(state: &Path, request: &Request, within: Option<Duration>) -> 
     Err(NoAnswer::Failed(io::Error::other(why)))
 }
 
-fn not_running(error: io::Error) -> NoAnswer {
+fn no_connection(error: io::Error) -> NoAnswer {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => NoAnswer::NotRunning,
+        // The agent died with this connection in its queue, or its queue is full.
+        io::ErrorKind::ConnectionReset | io::ErrorKind::WouldBlock => NoAnswer::Broken(error),
         _ => NoAnswer::Failed(error),
     }
 }

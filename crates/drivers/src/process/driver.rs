@@ -34,6 +34,8 @@ use super::{
 const QUICK: Duration = Duration::from_secs(30);
 /// How often a candidate is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long it may take until it is known how a process ended.
+const EXIT_WITHIN: Duration = Duration::from_secs(2);
 /// How much of a log goes into an error, in bytes.
 const ERROR_OUTPUT: usize = 64 << 10;
 /// The most of a log that is handed out at once, in bytes.
@@ -110,6 +112,10 @@ impl ProcessDriver {
         observer: &dyn DriverObserver,
     ) -> Result<(), DriverError> {
         let key = &target.deployment.key;
+        if self.observe().await? == Observed::Nothing {
+            // Nothing runs that could do without: what is missing is said before anything is touched.
+            secrets(&target.config)?;
+        }
         let status = self.agent.call(Command::Check(target.place(fence)), QUICK).await?;
         // What runs needs neither its image nor the registry: the way back must not depend on either.
         let runs = service(&status, key).is_some_and(|service| service.pid.is_some());
@@ -148,8 +154,11 @@ impl ProcessDriver {
         let mut well_since: Option<Instant> = None;
         loop {
             let status = self.agent.call(Command::Status, QUICK).await?;
-            let service = service(&status, key).filter(|service| service.pid.is_some());
-            let Some(port) = service.map(|service| service.port) else { return Err(self.ended(key, Some(&status))) };
+            let Some(service) = service(&status, key) else { return Err(self.ended(key, None)) };
+            if service.pid.is_none() {
+                return Err(self.ended(key, Some(self.exit_of(key).await?)));
+            }
+            let port = service.port;
             match self.probe.ask(port, &config.health).await {
                 Ok(()) => {
                     let since = *well_since.get_or_insert_with(Instant::now);
@@ -164,8 +173,21 @@ impl ProcessDriver {
         }
     }
 
-    fn ended(&self, key: &str, status: Option<&Status>) -> DriverError {
-        let exit = status.and_then(|status| service(status, key)).and_then(|service| service.last_exit.clone());
+    /// How the process of `key` ended. The agent sees that it is gone a moment before it is told how.
+    async fn exit_of(&self, key: &str) -> Result<String, DriverError> {
+        let deadline = Instant::now() + EXIT_WITHIN;
+        loop {
+            let status = self.agent.call(Command::Status, QUICK).await?;
+            let exit = service(&status, key).and_then(|service| service.last_exit.clone());
+            match exit {
+                Some(exit) => return Ok(exit),
+                None if Instant::now() >= deadline => return Ok("nobody was told how".to_owned()),
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    fn ended(&self, key: &str, exit: Option<String>) -> DriverError {
         let message = format!("{key} started and ended again: {}", exit.as_deref().unwrap_or("it does not run"));
         DriverError { kind: DriverErrorKind::Start, message, output: self.end_of_log(key) }
     }

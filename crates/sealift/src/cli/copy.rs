@@ -37,7 +37,9 @@ async fn copy(args: Args, global: &Global, shell: &Shell) -> Result<Exit, Diagno
     let registry = wiring::registry(shell, args.plain_http)?;
     let began = SystemClock.now();
     let Some(source) = look::pin(registry.as_ref(), &args.source).await? else {
-        return Err(Diagnostic::new("E0301", format!("{} does not exist", args.source)).state("nothing was changed"));
+        return Err(Diagnostic::new("E0301", format!("{} does not exist", args.source))
+            .state("nothing was changed")
+            .next("check the name and the tag: `sealift look IMAGE`"));
     };
     if args.destination.digest.is_some_and(|digest| digest != source.digest) {
         return Err(failure::usage(format!("{} is {}, not what the destination names", args.source, source.digest)));

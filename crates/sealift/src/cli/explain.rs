@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         return environment(shell, global, &session, &to).await.map_err(one);
     }
     Err(one(failure::usage(format!("`{}` is no code, no promotion and no environment", args.what))
-        .next("`sealift explain E0103`, `sealift explain 17`, `sealift explain production`")))
+        .next("for instance `sealift explain E0103`, `sealift explain 17`, `sealift explain production`")))
 }
 
 /// Why a promotion was allowed, or was not: from the log alone.

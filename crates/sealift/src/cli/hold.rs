@@ -65,7 +65,7 @@ fn scope(session: &Session, what: &str) -> Result<HoldScope, Diagnostic> {
         Some(name) => Ok(HoldScope::Environment(name)),
         None => Err(Diagnostic::new("E0108", format!("`{what}` is neither a digest nor an environment"))
             .state("nothing was changed")
-            .next("see `environments` in sealift.yaml, or name `sha256:…`")),
+            .next("`sealift status` lists the environments; a digest is written in full, `sha256:…`")),
     }
 }
 

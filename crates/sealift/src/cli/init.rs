@@ -59,7 +59,11 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let log_path = config.directory.join(&config.store);
     if log_path.exists() {
         return Err(one(Diagnostic::new("E0110", format!("there is a log already: {}", config.store.display()))
-            .state("nothing was changed")
+            .state(if told.is_empty() {
+                "nothing was changed"
+            } else {
+                "the configuration was written, the log is as it was"
+            })
             .next("`sealift status` shows what it holds; `sealift policy diff` compares the policy")));
     }
     let log = wiring::create_log(&log_path, &format!("{}.sealift", config.policy.app)).map_err(one)?;

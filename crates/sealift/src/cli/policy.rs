@@ -58,7 +58,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             let signatures = session.world.signatures.as_ref();
             init::change(&session.book, signatures, session.config.policy.clone(), contacts, &given)
                 .await
-                .map_err(|e| one(failure::of_engine(e)))?;
+                .map_err(|e| one(failure::of_policy_change(e)))?;
             let words = "accepted; approvals given under the policy before no longer count";
             accepted_is(shell, global, &session.config.policy, words);
         }

@@ -167,7 +167,7 @@ pub(super) async fn work(
         _ = tokio::signal::ctrl_c() => Ok(None),
     };
     observer.finish();
-    match stopped.map_err(|e| vec![failure::of_engine(e)])? {
+    match stopped.map_err(|e| vec![failure::broken_off(e, id)])? {
         Some(_) => status::conclude(shell, global, session, id).await,
         None => Err(vec![status::interrupted(session, id).await]),
     }

@@ -5,7 +5,7 @@ use sealift_domain::{
     failure::{Code, Failure},
     ledger::{EnvironmentRecord, Ledger},
     name::EnvironmentName,
-    promotion::{Cause, Ended, Promotion, PromotionId, Stage, Status, Wait},
+    promotion::{Cause, Ended, Promotion, PromotionEvent, PromotionId, Stage, Status, Wait},
 };
 use sealift_engine::{places, ports::clock::Clock, view};
 use serde_json::json;
@@ -14,7 +14,7 @@ use super::{Ends, Global};
 use crate::{
     diagnostic::{
         Diagnostic,
-        catalogue::{self, Exit},
+        catalogue::{self, Exit, code},
     },
     failure,
     report::{
@@ -144,7 +144,11 @@ fn needs_attention(ledger: &Ledger) -> Vec<String> {
     }
     let undelivered = ledger.outbox.pending().count();
     if undelivered > 0 {
-        lines.push(format!("{undelivered} notices are not delivered yet; the next promotion tries again"));
+        lines.push(format!(
+            "{} not delivered yet; the next promotion tries again [{}]",
+            human::count(undelivered as u64, "notice"),
+            code::E0701
+        ));
     }
     lines
 }
@@ -229,7 +233,16 @@ fn refusal(session: &Session, promotion: &Promotion) -> Option<Vec<Diagnostic>> 
         return None;
     }
     let refused = promotion.judged.iter().filter(|judged| !judged.passed());
-    Some(refused.map(|judged| super::check::refused(session, &promotion.to, judged)).collect())
+    let mut refused: Vec<Diagnostic> =
+        refused.map(|judged| super::check::refused(session, &promotion.to, judged)).collect();
+    if refused.is_empty() {
+        // A log of another version may keep less of the judgement; its failure still says why.
+        let diagnostic = Diagnostic::new(code::E0404, failure.message.clone())
+            .state(format!("nothing was changed in {}", promotion.to))
+            .next(format!("`sealift explain {}`", failure.code));
+        refused.push(diagnostic);
+    }
+    Some(refused)
 }
 
 fn is_gate(code: &Code) -> bool {
@@ -277,6 +290,7 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
             (Tone::Warn, format!("IN PROGRESS: promotion {} at {step}", promotion.id))
         }
     };
+    let line = code_of(promotion).map_or_else(|| line.clone(), |code| format!("{line} [{code}]"));
     let mut text = format!("{}\n", style.paint(tone, &style.clean(&line)));
     for (label, failure) in failures(promotion) {
         text.push_str(&format!("  {label}: {} [{}]\n", style.clean(&failure.message), failure.code));
@@ -288,6 +302,20 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
         text.push_str(&format!("next: {}\n", style.paint(Tone::Command, &next)));
     }
     text
+}
+
+/// The code that explains a promotion which waits or ended without a failure.
+fn code_of(promotion: &Promotion) -> Option<&'static str> {
+    match &promotion.stage {
+        Stage::Waiting(Wait::Approval { .. }) => Some(code::E0416),
+        Stage::Waiting(Wait::Condition { .. }) => Some(code::E0417),
+        Stage::Ended(Ended::Cancelled { superseded_by: Some(_), .. }) => Some(code::E0415),
+        Stage::Ended(Ended::Cancelled { .. }) => {
+            let lapsed = promotion.timeline.last().is_some_and(|moment| moment.what == PromotionEvent::Lapsed.name());
+            Some(if lapsed { code::E0413 } else { code::E0414 })
+        }
+        _ => None,
+    }
 }
 
 fn failures(promotion: &Promotion) -> Vec<(&'static str, &Failure)> {
@@ -350,5 +378,5 @@ pub(super) async fn interrupted(session: &Session, id: PromotionId) -> Diagnosti
         ),
         None => ("its log cannot be read".to_owned(), "`sealift audit verify`".to_owned()),
     };
-    Diagnostic::new("E0416", format!("interrupted: promotion {id} is not over")).state(state).next(next)
+    Diagnostic::new("E0418", format!("interrupted: promotion {id} is not over")).state(state).next(next)
 }

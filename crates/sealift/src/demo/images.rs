@@ -1,15 +1,10 @@
 //! The images of the demo: a static web service and nothing else.
 
-use sealift_registry::image::{Builder, Built, Layer};
+use sealift_registry::image::{Builder, Layer};
 use serde_json::json;
 
 /// The web service, built by `build.rs`.
 const SERVICE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hello"));
-
-/// A release of the demo; 1.9.0 needs what only staging has.
-pub(super) fn release(version: &str) -> Built {
-    service(version, (version == "1.9.0").then_some("DATABASE_URL")).build()
-}
 
 /// A release of the web service for this machine, which is unwell where the variable that it `needs` is not set.
 pub fn service(version: &str, needs: Option<&str>) -> Builder {

@@ -104,7 +104,7 @@ environments:
     from: staging
     image: {second}/hello
     tags: [main, {{immutable: "main-{{commit7}}"}}]
-    gates: {{soak: 1s, max_size: 100MB, layers: required, metadata: [source, revision, created]}}
+    gates: {{soak: 3s, max_size: 100MB, layers: required, metadata: [source, revision, created]}}
     approval: {{roles: [platform-lead], expires: 1h, not: [requester]}}
     deploy: {{process: {{listen: {production}, ports: [{c}, {d}], state: production}}}}
     verify:
@@ -116,7 +116,11 @@ environments:
 
     /// Pushes a release to the first registry, as a build would, and returns its name there.
     pub(super) fn push(&self, version: &str) -> String {
-        self.staging_registry.push("hello", &images::release(version), Some(version));
+        let image = match version {
+            "1.9.0" => images::service(version, Some("DATABASE_URL")).build(),
+            _ => images::service(version, None).build(),
+        };
+        self.staging_registry.push("hello", &image, Some(version));
         format!("{}/hello:{version}", self.staging_registry.address())
     }
 

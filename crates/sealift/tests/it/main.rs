@@ -3,9 +3,12 @@
 
 mod architecture;
 mod baseline;
+mod commands;
 mod demo;
+mod dependencies;
 mod exits;
 mod fixture_log;
+mod glossary;
 mod kill;
 mod output;
 mod place;

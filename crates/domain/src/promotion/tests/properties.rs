@@ -86,7 +86,7 @@ fn check_change(before: &Promotion, event: &PromotionEvent, after: &Promotion) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_history_keeps_the_rules(rollback: bool, turns in prop::collection::vec(turn(), 0..60)) {

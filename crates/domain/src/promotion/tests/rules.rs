@@ -97,11 +97,27 @@ fn refusals_say_where_the_promotion_is_and_what_cannot_happen() {
     let back = Stage::Back { step: Step::Restore, cause: withdrawal() };
     for (stage, event, words) in [
         (Stage::Judging, PromotionEvent::Lapsed, "promotion 7 is judging its gates: `lapsed` cannot happen to it"),
-        (Stage::Waiting(approval_wanted()), failed(Step::Copy, true), "waiting for approval: `failed` cannot happen to it (copy)"),
+        (
+            Stage::Waiting(approval_wanted()),
+            failed(Step::Copy, true),
+            "waiting for approval: `failed` cannot happen to it (copy)",
+        ),
         (Stage::Waiting(condition()), PromotionEvent::Lapsed, "waiting for a condition: `lapsed` cannot happen to it"),
-        (forward(Step::Copy, false), PromotionEvent::Done(done(Step::Verify)), "at copy: `done` cannot happen to it (verify)"),
-        (forward(Step::Copy, true), withdraw(), "at copy: `withdrawn` cannot happen to it (it is being withdrawn already)"),
-        (forward(Step::Verify, false), withdraw(), "at verify: `withdrawn` cannot happen to it (the switch has begun; roll back instead)"),
+        (
+            forward(Step::Copy, false),
+            PromotionEvent::Done(done(Step::Verify)),
+            "at copy: `done` cannot happen to it (verify)",
+        ),
+        (
+            forward(Step::Copy, true),
+            withdraw(),
+            "at copy: `withdrawn` cannot happen to it (it is being withdrawn already)",
+        ),
+        (
+            forward(Step::Verify, false),
+            withdraw(),
+            "at verify: `withdrawn` cannot happen to it (the switch has begun; roll back instead)",
+        ),
         (back, withdraw(), "on its way back at restore: `withdrawn` cannot happen to it"),
         (over, admit(true), "over (Completed): `judged` cannot happen to it"),
         (Stage::Judging, admit(false), "judging its gates: `judged` cannot happen to it (a gate does not pass)"),

@@ -224,12 +224,14 @@ fn acts(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act(), length)
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() }
+/// A quarter of the usual number of cases, which `PROPTEST_CASES` sets: each is a long history.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.div_ceil(4), failure_persistence: None, max_shrink_iters: 4000, ..usual }
 }
 
 proptest! {
-    #![proptest_config(config(64))]
+    #![proptest_config(config())]
 
     #[test]
     fn every_history_keeps_the_rules_and_folds_to_the_same_ledger(acts in acts(1..80)) {

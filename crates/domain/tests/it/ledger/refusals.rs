@@ -160,6 +160,9 @@ fn a_ledger_survives_json_and_a_broken_one_is_refused() {
     assert!(serde_json::from_str::<Ledger>(&bad(r#""3""#)).is_ok());
     let refused = serde_json::from_str::<Ledger>(&bad(r#""x""#)).unwrap_err().to_string();
     assert!(refused.contains("key `x`"), "{refused}");
+    let list = format!("{}[]}}", &text[..promotion + 13]);
+    let refused = serde_json::from_str::<Ledger>(&list).unwrap_err().to_string();
+    assert!(refused.contains("expected a map with numbers as keys"), "{refused}");
     let outbox = text.rfind(r#""outbox":{"#).unwrap() + 10;
     let twice = format!("{}{},{}", &text[..outbox], &text[outbox..text.len() - 2], &text[outbox..]);
     let refused = serde_json::from_str::<Ledger>(&twice).unwrap_err().to_string();

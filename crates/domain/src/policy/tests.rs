@@ -1,0 +1,240 @@
+use super::*;
+use crate::{check::RunCheck, testing::at, testing::person};
+
+fn name(text: &str) -> EnvironmentName {
+    text.parse().unwrap()
+}
+
+/// An environment with one component for each name.
+fn environment(from: Option<&str>, components: &[&str]) -> Environment {
+    let repository = |component: &str| format!("ghcr.io/acme/{component}").parse().unwrap();
+    Environment {
+        from: from.map(name),
+        components: components.iter().map(|c| (c.parse().unwrap(), repository(c))).collect(),
+        tags: Vec::new(),
+        gates: Gates::default(),
+        approval: None,
+        freezes: Vec::new(),
+        migrate: None,
+        verify: Vec::new(),
+        rollback: RollbackRule::default(),
+    }
+}
+
+fn who(role: &str, keys: &[&str]) -> Person {
+    Person { roles: [role.parse().unwrap()].into(), ssh: keys.iter().map(|k| (*k).to_owned()).collect() }
+}
+
+/// dev → staging → production, where two of three leads must approve.
+fn policy() -> Policy {
+    let rule = ApprovalRule {
+        roles: ["lead".parse().unwrap(), "on-call".parse().unwrap()].into(),
+        count: 2,
+        expires: Period::from_secs(3600),
+        not: [Excluded::Requester].into(),
+    };
+    let production = Environment { approval: Some(rule), ..environment(Some("staging"), &["web", "worker"]) };
+    Policy {
+        app: "shop".parse().unwrap(),
+        source: None,
+        people: [
+            (person("ana"), who("lead", &["key a"])),
+            (person("bo"), who("on-call", &["key b", "key b at home"])),
+            (person("cy"), who("developer", &["key c"])),
+        ]
+        .into(),
+        environments: [
+            (name("dev"), environment(None, &["web", "worker"])),
+            (name("staging"), environment(Some("dev"), &["web", "worker"])),
+            (name("production"), production),
+        ]
+        .into(),
+        notify: BTreeMap::new(),
+    }
+}
+
+fn at_environment<'a>(policy: &'a mut Policy, environment: &str) -> &'a mut Environment {
+    policy.environments.get_mut(&name(environment)).unwrap()
+}
+
+fn rule(policy: &mut Policy) -> &mut ApprovalRule {
+    at_environment(policy, "production").approval.as_mut().unwrap()
+}
+
+/// The error of the policy after `change`.
+fn refused(change: impl FnOnce(&mut Policy)) -> PolicyError {
+    let mut policy = policy();
+    change(&mut policy);
+    policy.validate().unwrap_err()
+}
+
+#[test]
+fn a_sound_policy_is_valid() {
+    assert_eq!(policy().validate(), Ok(()));
+    let alone = Policy { environments: [(name("production"), environment(None, &["web"]))].into(), ..policy() };
+    assert_eq!(alone.validate(), Ok(()));
+}
+
+#[test]
+fn an_origin_must_exist() {
+    let error = refused(|policy| at_environment(policy, "staging").from = Some(name("qa")));
+    assert_eq!(error, PolicyError::UnknownFrom { environment: name("staging"), from: name("qa") });
+    assert_eq!(error.to_string(), "environment `staging` comes from `qa`, which does not exist");
+}
+
+#[test]
+fn no_environment_may_come_from_itself_however_far_round() {
+    let own = refused(|policy| at_environment(policy, "dev").from = Some(name("dev")));
+    assert_eq!(own, PolicyError::Circle(name("dev")));
+    let round = refused(|policy| at_environment(policy, "dev").from = Some(name("production")));
+    assert_eq!(round, PolicyError::Circle(name("dev")));
+    let into_one = refused(|policy| {
+        at_environment(policy, "dev").from = Some(name("staging"));
+        policy.environments.insert(name("a-spur"), environment(Some("dev"), &["web", "worker"]));
+    });
+    assert_eq!(into_one, PolicyError::Circle(name("a-spur")), "a way into a circle never begins either");
+}
+
+#[test]
+fn a_release_has_the_same_components_everywhere() {
+    let error = refused(|policy| drop(at_environment(policy, "staging").components.pop_last()));
+    assert!(matches!(&error, PolicyError::Components { .. }));
+    let words = error.to_string();
+    assert!(words.contains("a release moves as one"), "{words}");
+    let other_names =
+        refused(|policy| *at_environment(policy, "production") = environment(Some("staging"), &["web", "job"]));
+    assert_eq!(other_names, PolicyError::Components { environment: name("production"), from: name("staging") });
+    let mut elsewhere = policy();
+    let repository = at_environment(&mut elsewhere, "production").components.values_mut().next().unwrap();
+    *repository = "registry.acme.dev/web".parse().unwrap();
+    assert_eq!(elsewhere.validate(), Ok(()), "where they are kept may differ");
+}
+
+#[test]
+fn a_quorum_must_be_possible_and_more_than_nobody() {
+    let mut exact = policy();
+    rule(&mut exact).count = 2;
+    assert_eq!(exact.validate(), Ok(()));
+    let error = refused(|policy| rule(policy).count = 3);
+    let words = "environment `production` wants 3 approvals by lead or on-call, and only 2 people have such a role";
+    assert_eq!(error.to_string(), words);
+    let nobody = refused(|policy| rule(policy).count = 0);
+    assert!(matches!(nobody, PolicyError::NoApprovers { count: 0, people: 2, .. }));
+    let no_role = refused(|policy| rule(policy).roles.clear());
+    assert!(matches!(no_role, PolicyError::NoApprovers { people: 0, .. }));
+}
+
+#[test]
+fn two_people_need_two_keys() {
+    let error = refused(|policy| drop(policy.people.insert(person("cy"), who("developer", &["key b at home"]))));
+    assert_eq!(error, PolicyError::SharedKey(person("bo"), person("cy")));
+    assert_eq!(error.to_string(), "`bo` and `cy` have the same SSH key: two persons need two keys");
+}
+
+#[test]
+fn a_key_leads_to_its_owner() {
+    let policy = policy();
+    assert_eq!(policy.owner_of_key("key b at home").map(|(id, _)| id.as_str()), Some("bo"));
+    assert_eq!(policy.owner_of_key("key a").map(|(id, person)| (id.as_str(), person.ssh.len())), Some(("ana", 1)));
+    assert_eq!(policy.owner_of_key("key"), None);
+}
+
+#[test]
+fn environments_come_after_the_one_they_come_from() {
+    let mut policy = policy();
+    policy.environments.insert(name("canary"), environment(Some("staging"), &["web", "worker"]));
+    let order: Vec<&str> = policy.in_order().into_iter().map(EnvironmentName::as_str).collect();
+    assert_eq!(order, ["dev", "staging", "canary", "production"]);
+    let next = |of: &str| policy.next_after(&name(of)).map(|n| n.to_string()).collect::<Vec<_>>();
+    assert_eq!(next("staging"), ["canary", "production"]);
+    assert_eq!(next("production"), [""; 0]);
+}
+
+#[test]
+fn a_policy_in_a_circle_has_no_order_and_does_not_hang() {
+    let mut policy = policy();
+    at_environment(&mut policy, "dev").from = Some(name("production"));
+    assert_eq!(policy.in_order(), Vec::<&EnvironmentName>::new());
+}
+
+#[test]
+fn what_is_left_out_has_a_cautious_default() {
+    let rule: ApprovalRule = serde_json::from_str(r#"{"roles":["lead"]}"#).unwrap();
+    assert_eq!((rule.count, rule.expires, rule.not), (1, Period::from_secs(86_400), [Excluded::Requester].into()));
+    let rollback: RollbackRule = serde_json::from_str("{}").unwrap();
+    assert_eq!((rollback.automatic, rollback.keep), (true, 10));
+    assert_eq!(rollback, RollbackRule::default());
+    assert!(serde_json::from_str::<RollbackRule>(r#"{"automatc":false}"#).is_err());
+}
+
+#[test]
+fn the_digest_survives_json_and_stays_the_same_from_release_to_release() {
+    let text = serde_json::to_string(&policy()).unwrap();
+    let read: Policy = serde_json::from_str(&text).unwrap();
+    assert_eq!((&read, read.digest()), (&policy(), policy().digest()));
+    assert_eq!(policy().digest(), Digest::of(text.as_bytes()));
+    // Approvals that were given are bound to this digest: it may change only with a new version of the statement.
+    assert_eq!(policy().digest().short(), "5f1f20f96ab3");
+}
+
+#[test]
+fn a_number_with_many_decimals_is_read_as_it_was_written() {
+    let mut before = policy();
+    let check = r#"{"http":"https://shop.acme.dev/health","json":{"load":0.10957860598549463}}"#;
+    at_environment(&mut before, "staging").verify = vec![serde_json::from_str(check).unwrap()];
+    let text = serde_json::to_string(&before).unwrap();
+    assert!(text.contains("0.10957860598549463"), "{text}");
+    assert_eq!(serde_json::from_str::<Policy>(&text).unwrap().digest(), before.digest());
+}
+
+type Change = fn(&mut Policy);
+
+/// Everything that can be said in a policy, each changed by itself.
+fn changes() -> Vec<(&'static str, Change)> {
+    vec![
+        ("app", |p| p.app = "other".parse().unwrap()),
+        ("source", |p| p.source = Some("https://github.com/acme/shop".into())),
+        ("a person more", |p| drop(p.people.insert(person("dan"), who("developer", &["key d"])))),
+        ("a person less", |p| drop(p.people.remove(&person("cy")))),
+        ("a role", |p| drop(p.people.insert(person("cy"), who("lead", &["key c"])))),
+        ("a key", |p| drop(p.people.insert(person("cy"), who("developer", &["key e"])))),
+        ("an environment", |p| drop(p.environments.insert(name("qa"), environment(None, &["web"])))),
+        ("origin", |p| at_environment(p, "production").from = Some(name("dev"))),
+        ("components", |p| at_environment(p, "dev").components.clear()),
+        ("tags", |p| at_environment(p, "dev").tags = vec![TagTemplate::Moving("main".into())]),
+        ("immutable tags", |p| {
+            at_environment(p, "dev").tags = vec![TagTemplate::Immutable { immutable: "main".into() }]
+        }),
+        ("gates", |p| at_environment(p, "dev").gates.soak = Some(Period::from_secs(1))),
+        ("approval none", |p| at_environment(p, "production").approval = None),
+        ("approval roles", |p| drop(rule(p).roles.pop_first())),
+        ("approval count", |p| rule(p).count = 1),
+        ("approval life", |p| rule(p).expires = Period::from_secs(3601)),
+        ("approval exclusions", |p| rule(p).not = [Excluded::Requester, Excluded::Author].into()),
+        ("freezes", |p| {
+            at_environment(p, "dev").freezes = vec![Freeze { from: at(0), until: at(1), reason: "x".into() }]
+        }),
+        ("migrate", |p| at_environment(p, "dev").migrate = Some(vec!["migrate".into()])),
+        ("verify", |p| {
+            let check = RunCheck { run: vec!["true".into()], within: Period::from_secs(1) };
+            at_environment(p, "dev").verify = vec![Check::Run(check)];
+        }),
+        ("rollback automatic", |p| at_environment(p, "dev").rollback.automatic = false),
+        ("rollback keep", |p| at_environment(p, "dev").rollback.keep = 3),
+        ("notify", |p| drop(p.notify.insert("chat".parse().unwrap(), [NoticeKind::Stuck].into()))),
+        ("notify nothing", |p| drop(p.notify.insert("chat".parse().unwrap(), BTreeSet::new()))),
+    ]
+}
+
+#[test]
+fn every_change_changes_the_digest() {
+    let mut digests = BTreeMap::from([(policy().digest(), "nothing")]);
+    for (what, change) in changes() {
+        let mut policy = policy();
+        change(&mut policy);
+        let read: Policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+        assert_eq!(read, policy, "{what}");
+        let same = digests.insert(policy.digest(), what);
+        assert_eq!(same, None, "{what} has the digest of another change");
+    }
+}

@@ -1,0 +1,536 @@
+//! A scripted world. These are stubs, and called so: the real adapters are tested in their own crates and together in the
+//! program's tests. Here they let any step fail at will.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use sealift_domain::{
+    approval::Proof,
+    check::{AvailabilityCheck, Check},
+    digest::Digest,
+    event::Holder,
+    image::{Image, PlatformImage},
+    name::{ComponentName, EnvironmentName},
+    notice::NoticeKind,
+    personal::Salt,
+    policy::{Environment, Policy, RollbackRule},
+    promotion::{Kind, PromotionId, Requester, Status, Step},
+    quantity::Period,
+    record::Build,
+    reference::{Pinned, Repository, Tag},
+    release::Release,
+    undo::Observed,
+};
+use sealift_engine::{
+    book::Book,
+    init,
+    ports::{
+        clock::{Clock, Entropy},
+        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver},
+        host::Host,
+        log::{AuditReport, Head, Log, LogError, NewLeaf},
+        notifier::{Delivery, Notifier, NotifyError},
+        probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
+        registry::{Copied, CopyObserver, CopyPlan, RawManifest, Registry, RegistryError, RegistryErrorKind, TagMode},
+        signature::Signatures,
+    },
+    record,
+    request::{self, Ask},
+    worker::{RunOptions, Worker},
+    world::World,
+};
+use sealift_store::{key::SigningKey, sqlite::SqliteLog};
+
+/// What the stubs share: what fails, what was done, what is so.
+#[derive(Default)]
+pub(crate) struct Script {
+    /// How many more times each step fails; `u32::MAX` for ever.
+    pub(crate) fails: Mutex<BTreeMap<Step, u32>>,
+    /// Every step that was done, in order, with the deployment's key where there is one.
+    pub(crate) done: Mutex<Vec<String>>,
+    pub(crate) live: Mutex<Option<(Release, Digest)>>,
+    pub(crate) tags: Mutex<BTreeMap<(Repository, Tag), Digest>>,
+    pub(crate) delivered: Mutex<Vec<String>>,
+    pub(crate) deaf: Mutex<bool>,
+    /// What is done at the beginning of a step, once.
+    pub(crate) during: Mutex<BTreeMap<Step, Box<dyn FnOnce() + Send>>>,
+}
+
+impl Script {
+    fn step(&self, step: Step, what: &str) -> bool {
+        let action = self.during.lock().unwrap().remove(&step);
+        if let Some(action) = action {
+            action();
+        }
+        self.done.lock().unwrap().push(format!("{step} {what}").trim().to_owned());
+        match self.fails.lock().unwrap().get_mut(&step) {
+            Some(0) | None => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+
+    pub(crate) fn count(&self, step: Step) -> usize {
+        let name = step.as_str();
+        self.done.lock().unwrap().iter().filter(|done| done.starts_with(&format!("{name} ")) || *done == name).count()
+    }
+}
+
+pub(crate) struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub(crate) fn advance(&self, period: Period) {
+        self.0.fetch_add(i64::try_from(period.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        start + SignedDuration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    async fn sleep(&self, period: Period) {
+        // A renewal is waited for beside a step that never takes that long here.
+        if period >= Period::from_secs(300) {
+            std::future::pending::<()>().await;
+        }
+        self.advance(period);
+    }
+}
+
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn salt(&self) -> Salt {
+        let n = self.0.fetch_add(1, Ordering::SeqCst);
+        Salt(*Digest::of(&n.to_be_bytes()).as_bytes())
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct StubHost {
+    pub(crate) run: String,
+    pub(crate) gone: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Host for StubHost {
+    fn holder(&self) -> Holder {
+        Holder { run: self.run.clone(), machine: Digest::of(b"here"), pid: 1, started: 1 }
+    }
+
+    fn is_gone(&self, holder: &Holder) -> bool {
+        self.gone.lock().unwrap().contains(&holder.run)
+    }
+}
+
+struct StubRegistry(Arc<Script>);
+
+fn registry_error(kind: RegistryErrorKind) -> RegistryError {
+    RegistryError { kind, message: "the script says so".into() }
+}
+
+#[async_trait]
+impl Registry for StubRegistry {
+    async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, RegistryError> {
+        Ok(self.0.tags.lock().unwrap().get(&(repository.clone(), tag.clone())).copied())
+    }
+
+    async fn manifest(&self, image: &Pinned) -> Result<RawManifest, RegistryError> {
+        Ok(RawManifest { bytes: Bytes::new(), media_type: String::new(), digest: image.digest })
+    }
+
+    async fn blob(
+        &self,
+        _: &Repository,
+        _: Digest,
+        _: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError> {
+        Ok(futures_util::stream::empty().boxed())
+    }
+
+    async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError> {
+        let platform = PlatformImage {
+            platform: "linux/amd64".into(),
+            digest: image.digest,
+            compressed_bytes: 10,
+            layers: 1,
+            missing: Vec::new(),
+            labels: BTreeMap::new(),
+            created: None,
+        };
+        let (media_type, annotations) = ("m".to_owned(), BTreeMap::new());
+        Ok(Image { digest: image.digest, media_type, platforms: vec![platform], annotations })
+    }
+
+    async fn plan_copy(&self, _: &Pinned, _: &Repository) -> Result<CopyPlan, RegistryError> {
+        Ok(CopyPlan::default())
+    }
+
+    async fn copy(&self, _: &Pinned, _: &Repository, _: &dyn CopyObserver) -> Result<Copied, RegistryError> {
+        if self.0.step(Step::Copy, "") {
+            Err(registry_error(RegistryErrorKind::Transient))
+        } else {
+            Ok(Copied::default())
+        }
+    }
+
+    async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {
+        let undoing = self.0.count(Step::Restore) > 0;
+        let step = match mode {
+            TagMode::Immutable => Step::TagImmutable,
+            TagMode::Moving if undoing => Step::RestoreTags,
+            TagMode::Moving => Step::MoveTags,
+        };
+        let failed = self.0.step(step, "");
+        // A tag may have been written although the answer was lost.
+        if !failed || step == Step::MoveTags {
+            self.0.tags.lock().unwrap().insert((image.repository.clone(), tag.clone()), image.digest);
+        }
+        if failed { Err(registry_error(RegistryErrorKind::Denied)) } else { Ok(()) }
+    }
+
+    async fn untag(&self, repository: &Repository, tag: &Tag) -> Result<(), RegistryError> {
+        if self.0.step(Step::RestoreTags, "") {
+            return Err(registry_error(RegistryErrorKind::Denied));
+        }
+        self.0.tags.lock().unwrap().remove(&(repository.clone(), tag.clone()));
+        Ok(())
+    }
+}
+
+struct StubDriver(Arc<Script>);
+
+impl StubDriver {
+    fn done(&self, step: Step, key: &str, kind: DriverErrorKind) -> Result<(), DriverError> {
+        if self.0.step(step, key) {
+            return Err(DriverError { kind, message: "the script says so".into(), output: b"last words".to_vec() });
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> Observed {
+        match self.0.live.lock().unwrap().clone() {
+            Some((release, definition)) => Observed::Running { release, definition: Some(definition) },
+            None => Observed::Nothing,
+        }
+    }
+}
+
+#[async_trait]
+impl Driver for StubDriver {
+    fn kind(&self) -> &'static str {
+        "stub"
+    }
+
+    fn definition(&self) -> Result<Vec<u8>, DriverError> {
+        Ok(b"definition".to_vec())
+    }
+
+    async fn observe(&self) -> Result<Observed, DriverError> {
+        let step = if self.0.count(Step::Restore) > 0 { Step::ConfirmRestored } else { Step::RecordUndo };
+        self.done(step, "", DriverErrorKind::Unreachable)?;
+        Ok(self.running())
+    }
+
+    async fn migrate(&self, d: &Deployment, argv: &[String], _: &dyn DriverObserver) -> Result<(), DriverError> {
+        assert_eq!(argv, ["migrate"]);
+        self.done(Step::Migrate, &d.key, DriverErrorKind::Migrate)
+    }
+
+    async fn prepare(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<(), DriverError> {
+        let done = self.done(Step::Prepare, &d.key, DriverErrorKind::Unhealthy);
+        tokio::task::yield_now().await;
+        done
+    }
+
+    async fn switch(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Observed, DriverError> {
+        let failed = self.done(Step::Switch, &d.key, DriverErrorKind::Switch);
+        // Traffic may have moved although the answer was lost.
+        *self.0.live.lock().unwrap() = Some((d.release().unwrap(), Digest::of(&d.definition)));
+        failed?;
+        Ok(self.running())
+    }
+
+    async fn restore(
+        &self,
+        failed: &Deployment,
+        previous: Option<&Deployment>,
+        _: &dyn DriverObserver,
+    ) -> Result<Observed, DriverError> {
+        self.done(Step::Restore, &failed.key, DriverErrorKind::Start)?;
+        *self.0.live.lock().unwrap() = previous.map(|d| (d.release().unwrap(), Digest::of(&d.definition)));
+        Ok(self.running())
+    }
+
+    async fn retire(&self, d: &Deployment, _: u32, _: &dyn DriverObserver) -> Result<(), DriverError> {
+        self.done(Step::Retire, &d.key, DriverErrorKind::Unreachable)
+    }
+
+    async fn discard(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<(), DriverError> {
+        self.done(Step::Discard, &d.key, DriverErrorKind::Unreachable)
+    }
+
+    async fn logs(&self, _: &Deployment, _: usize) -> Result<Vec<u8>, DriverError> {
+        Ok(b"the log".to_vec())
+    }
+}
+
+struct StubProber(Arc<Script>);
+
+#[async_trait]
+impl Prober for StubProber {
+    async fn run(&self, _: &Check, _: &CheckContext, _: &dyn LogSource) -> CheckResult {
+        let step = if self.0.count(Step::Restore) > 0 { Step::ConfirmRestored } else { Step::Verify };
+        let passed = !self.0.step(step, "");
+        let found = if passed { "200" } else { "503" };
+        CheckResult { check: "http".into(), passed, found: found.into(), output: b"503".to_vec() }
+    }
+
+    async fn watch(&self, _: &AvailabilityCheck, _: &CheckContext) -> Result<Box<dyn Watch>, String> {
+        Ok(Box::new(StubWatch))
+    }
+}
+
+struct StubWatch;
+
+#[async_trait]
+impl Watch for StubWatch {
+    fn so_far(&self) -> Availability {
+        Availability { requests: 50, failed: 0, longest_gap_ms: 20 }
+    }
+
+    async fn stop(self: Box<Self>) -> Availability {
+        self.so_far()
+    }
+}
+
+struct StubNotifier(Arc<Script>);
+
+#[async_trait]
+impl Notifier for StubNotifier {
+    async fn deliver(&self, delivery: &Delivery) -> Result<(), NotifyError> {
+        if *self.0.deaf.lock().unwrap() {
+            return Err(NotifyError { transient: true, message: "nobody listens".into() });
+        }
+        let body: serde_json::Value = serde_json::from_slice(&delivery.body).unwrap();
+        self.0.delivered.lock().unwrap().push(format!("{} {}", body["promotion"], body["type"].as_str().unwrap()));
+        Ok(())
+    }
+}
+
+/// Lets others run right after each commit, before the writer knows of it: where a run may be killed.
+struct Yielding(Arc<SqliteLog>);
+
+#[async_trait]
+impl Log for Yielding {
+    async fn head(&self) -> Result<Head, LogError> {
+        self.0.head().await
+    }
+
+    async fn append(&self, expected: Head, batch: Vec<NewLeaf>) -> Result<Head, LogError> {
+        let head = self.0.append(expected, batch).await;
+        tokio::task::yield_now().await;
+        head
+    }
+
+    async fn leaves(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, LogError> {
+        self.0.leaves(from, to).await
+    }
+
+    async fn objects(&self, digests: &[Digest]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        self.0.objects(digests).await
+    }
+
+    async fn last_snapshot(&self, size: u64) -> Result<Option<u64>, LogError> {
+        self.0.last_snapshot(size).await
+    }
+
+    async fn checkpoint(&self) -> Result<String, LogError> {
+        self.0.checkpoint().await
+    }
+
+    async fn audit(&self, kept: Option<&str>) -> Result<AuditReport, LogError> {
+        self.0.audit(kept).await
+    }
+}
+
+struct NoSignatures;
+
+impl Signatures for NoSignatures {
+    fn verify(&self, _: &str, _: &str, _: &[u8], _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn key_of(&self, _: &[u8]) -> Result<String, String> {
+        Ok("ssh-ed25519 AAAA".into())
+    }
+}
+
+/// One place to test in: a log on disk, two environments, and the script.
+pub(crate) struct Stage {
+    pub(crate) script: Arc<Script>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) gone: Arc<Mutex<BTreeSet<String>>>,
+    log: Arc<SqliteLog>,
+    salts: Arc<Counting>,
+    _directory: tempfile::TempDir,
+}
+
+pub(crate) fn environment(name: &str) -> EnvironmentName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn release(n: u8) -> Release {
+    Release::single(Digest::of(&[n]))
+}
+
+fn rules(from: Option<&str>, repository: &str) -> Environment {
+    Environment {
+        from: from.map(environment),
+        components: [(ComponentName::only(), repository.parse().unwrap())].into(),
+        tags: serde_json::from_str(r#"["moving", {"immutable": "fixed-{digest12}"}]"#).unwrap(),
+        gates: Default::default(),
+        approval: None,
+        freezes: Vec::new(),
+        migrate: Some(vec!["migrate".into()]),
+        verify: serde_json::from_str(r#"[{"http": "http://x/"}, {"availability": "http://x/"}]"#).unwrap(),
+        rollback: RollbackRule::default(),
+    }
+}
+
+pub(crate) fn policy() -> Policy {
+    let all = [
+        NoticeKind::ApprovalWanted,
+        NoticeKind::Started,
+        NoticeKind::Completed,
+        NoticeKind::Failed,
+        NoticeKind::RolledBack,
+        NoticeKind::Cancelled,
+        NoticeKind::Stuck,
+    ];
+    Policy {
+        app: "app".parse().unwrap(),
+        source: None,
+        people: BTreeMap::new(),
+        environments: [
+            (environment("staging"), rules(None, "r.example/staging")),
+            (environment("production"), rules(Some("staging"), "r.example/production")),
+        ]
+        .into(),
+        notify: [("hook".parse().unwrap(), all.into())].into(),
+    }
+}
+
+impl Stage {
+    pub(crate) async fn new(policy: Policy) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate("test.example/log").unwrap();
+        let log = Arc::new(SqliteLog::create(&directory.path().join("log.sqlite"), key).unwrap());
+        let stage = Self {
+            script: Arc::default(),
+            clock: Arc::new(ManualClock(AtomicI64::new(0))),
+            gone: Arc::default(),
+            log,
+            salts: Arc::new(Counting(AtomicU64::new(0))),
+            _directory: directory,
+        };
+        init::first(&stage.book().await, policy, BTreeMap::new()).await.unwrap();
+        stage
+    }
+
+    /// A reader and writer of its own, as another run of the program has.
+    pub(crate) async fn book(&self) -> Book {
+        let log = Arc::new(Yielding(self.log.clone()));
+        Book::open(log, self.clock.clone(), self.salts.clone(), "tester".into()).await.unwrap()
+    }
+
+    pub(crate) fn world(&self, run: &str) -> World {
+        let driver: Arc<dyn Driver> = Arc::new(StubDriver(self.script.clone()));
+        World {
+            registry: Arc::new(StubRegistry(self.script.clone())),
+            drivers: [(environment("staging"), driver.clone()), (environment("production"), driver)].into(),
+            prober: Arc::new(StubProber(self.script.clone())),
+            notifiers: [("hook".parse().unwrap(), Arc::new(StubNotifier(self.script.clone())) as Arc<dyn Notifier>)]
+                .into(),
+            signatures: Arc::new(NoSignatures),
+            clock: self.clock.clone(),
+            host: Arc::new(StubHost { run: run.into(), gone: self.gone.clone() }),
+        }
+    }
+
+    pub(crate) async fn build(&self, n: u8) {
+        let repository = "r.example/staging".parse().unwrap();
+        let build =
+            Build { repository, digest: Digest::of(&[n]), commit: None, run_id: None, author: None, version: None };
+        record::build(&self.book().await, &self.world("build"), build).await.unwrap();
+    }
+
+    pub(crate) async fn ask(&self, kind: Kind, n: u8, to: &str) -> PromotionId {
+        let ask = Ask {
+            kind,
+            from: None,
+            to: environment(to),
+            release: release(n),
+            by_hand: false,
+            requester: Requester::Unknown,
+            proof: Vec::new(),
+            reason: None,
+            run_id: None,
+        };
+        request::ask(&self.book().await, &ask).await.unwrap().id()
+    }
+
+    pub(crate) async fn run(&self, id: PromotionId) -> Status {
+        self.run_as("run", id).await.unwrap()
+    }
+
+    pub(crate) async fn run_as(
+        &self,
+        run: &str,
+        id: PromotionId,
+    ) -> Result<Status, sealift_engine::error::EngineError> {
+        let (book, world) = (self.book().await, self.world(run));
+        Worker::new(&book, &world, &(), RunOptions::default()).run(id).await
+    }
+
+    /// A release through staging into production.
+    pub(crate) async fn bring(&self, n: u8) {
+        self.build(n).await;
+        for to in ["staging", "production"] {
+            let id = self.ask(Kind::Promote, n, to).await;
+            assert_eq!(self.run(id).await, Status::Completed, "{to}");
+        }
+    }
+
+    pub(crate) fn tag(&self, to: &str) -> Option<Digest> {
+        let repository: Repository = format!("r.example/{to}").parse().unwrap();
+        self.script.tags.lock().unwrap().get(&(repository, "moving".parse().unwrap())).copied()
+    }
+
+    pub(crate) fn forget(&self) {
+        self.script.done.lock().unwrap().clear();
+        self.script.delivered.lock().unwrap().clear();
+    }
+
+    pub(crate) fn fail(&self, step: Step, times: u32) {
+        self.script.fails.lock().unwrap().insert(step, times);
+    }
+}
+
+/// A signature that the stub of [`Signatures`] takes for good.
+pub(crate) fn proof() -> Proof {
+    Proof::Sshsig { key: "ssh-ed25519 AAAA".into(), statement: Digest::of(b"s"), signature: Digest::of(b"g") }
+}

@@ -1,0 +1,118 @@
+//! `make bench`: how long the main roads take, measured on the whole program.
+//!
+//! Every figure is one process of the optimised binary from its start to its end, or a step out of the time line that this
+//! process wrote to its log. Registries run in this process; the service is the demo's, under the process driver;
+//! everything is on the loopback interface and in one temporary directory. Nothing is asserted about time: whoever reads
+//! the figures knows the machine, a test would not. A road that does not end as it must fails the run.
+
+mod commits;
+mod figures;
+mod long_log;
+mod machine;
+mod page;
+mod peers;
+mod place;
+mod process;
+mod rounds;
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use figures::Figures;
+use place::Place;
+
+/// What this program fails with.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// The command line.
+struct Options {
+    /// How many rounds are measured.
+    runs: u32,
+    /// How many entries the long log has at least.
+    entries: u64,
+    /// A document whose part between the markers is written anew.
+    write: Option<PathBuf>,
+}
+
+fn options() -> Result<Options, Failed> {
+    let mut options = Options { runs: 7, entries: 10_000, write: None };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--runs" => options.runs = value()?.parse()?,
+            "--entries" => options.entries = value()?.parse()?,
+            "--write" => options.write = Some(value()?.into()),
+            "--quick" => (options.runs, options.entries) = (2, 2_000),
+            // Cargo says so to every benchmark.
+            "--bench" => {}
+            other => {
+                let known = "--runs N, --entries N, --write FILE, --quick";
+                return Err(format!("unknown argument `{other}`: there are {known}").into());
+            }
+        }
+    }
+    if options.runs == 0 {
+        return Err("--runs must be at least 1".into());
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let ended = options().and_then(|options| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(bench(&options))
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            drop(writeln!(std::io::stderr(), "bench: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn bench(options: &Options) -> Result<(), Failed> {
+    let place = Place::new().await?;
+    let measured = tokio::select! {
+        measured = measure(&place, options) => measured,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    place.clear_away().await;
+    let text = page::render(&measured?, options, &machine::describe());
+    std::io::stdout().write_all(text.as_bytes())?;
+    match &options.write {
+        Some(file) => page::write(&repository().join(file), &text),
+        None => Ok(()),
+    }
+}
+
+async fn measure(place: &Place, options: &Options) -> Result<Figures, Failed> {
+    let mut figures = Figures::default();
+    say("setting up");
+    rounds::prepare(place).await?;
+    let long = long_log::build(place, options.entries).await?;
+    commits::measure(place, &long, options, &mut figures).await?;
+    // The first round warms caches and is where memory is watched, which costs time; it is not counted.
+    for round in 0..=options.runs {
+        say(&format!("round {round} of {}{}", options.runs, if round == 0 { ", not timed" } else { "" }));
+        rounds::play(place, round, &mut figures).await?;
+        peers::play(place, round, &mut figures).await?;
+        rounds::read_long_log(place, &long, round, &mut figures).await?;
+    }
+    figures.entries = long.entries;
+    Ok(figures)
+}
+
+/// A line about what is going on, on standard error.
+fn say(text: &str) {
+    drop(writeln!(std::io::stderr(), "bench: {text}"));
+}
+
+/// Where the workspace is.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
