@@ -135,10 +135,8 @@ pub(super) fn refused(session: &Session, to: &EnvironmentName, judged: &Judged) 
     let mut diagnostic = Diagnostic::new(judged.code.as_str(), format!("gate `{}` refuses", judged.gate))
         .found(judged.words().to_owned())
         .state(format!("nothing was changed in {to}"));
-    if configured {
-        if let Some(at) = session.config.spans.locate(&key) {
-            diagnostic = diagnostic.at(at).key(key);
-        }
+    if configured && let Some(at) = session.config.spans.locate(&key) {
+        diagnostic = diagnostic.at(at).key(key);
     }
     if let Some(remedy) = judged.remedy() {
         diagnostic = diagnostic.next(remedy.to_owned());

@@ -128,26 +128,24 @@ async fn ask(
         run_id: common.run_id.clone(),
     };
     let known = ledger.open_promotion(&ask.to).is_some_and(|p| p.release == ask.release && p.kind == ask.kind);
-    if !known {
-        if let Some(identity) = identity::find(shell, policy, common.identity.as_deref())? {
-            let statement = RequestStatement {
-                v: STATEMENT_VERSION,
-                app: policy.app.clone(),
-                kind: ask.kind,
-                release: ask.release.components().map(|(name, digest)| (name.clone(), digest)).collect(),
-                to: ask.to.clone(),
-                reason: ask.reason.clone(),
-                requester: identity.person.clone(),
-                issued_at: SystemClock.now(),
-                nonce: nonce(),
-            };
-            let bytes = serde_json::to_vec(&statement).unwrap_or_default();
-            let signature = identity.sign(REQUEST_NAMESPACE, &bytes)?;
-            let signatures = session.world.signatures.as_ref();
-            ask.requester =
-                request::requester(&ledger, signatures, &bytes, &signature, &ask).map_err(failure::of_engine)?;
-            ask.proof = vec![bytes, signature];
-        }
+    if !known && let Some(identity) = identity::find(shell, policy, common.identity.as_deref())? {
+        let statement = RequestStatement {
+            v: STATEMENT_VERSION,
+            app: policy.app.clone(),
+            kind: ask.kind,
+            release: ask.release.components().map(|(name, digest)| (name.clone(), digest)).collect(),
+            to: ask.to.clone(),
+            reason: ask.reason.clone(),
+            requester: identity.person.clone(),
+            issued_at: SystemClock.now(),
+            nonce: nonce(),
+        };
+        let bytes = serde_json::to_vec(&statement).unwrap_or_default();
+        let signature = identity.sign(REQUEST_NAMESPACE, &bytes)?;
+        let signatures = session.world.signatures.as_ref();
+        ask.requester =
+            request::requester(&ledger, signatures, &bytes, &signature, &ask).map_err(failure::of_engine)?;
+        ask.proof = vec![bytes, signature];
     }
     request::ask(&session.book, &ask).await.map_err(failure::of_engine)
 }

@@ -80,10 +80,10 @@ async fn build(args: BuildArgs, global: &Global, shell: &Shell, session: &Sessio
         let labels = image.platforms.first().map(|platform| &platform.labels);
         labels.and_then(|labels| labels.get(key)).filter(|text| !text.is_empty()).cloned()
     };
-    if let (Some(given), Some(labelled)) = (&args.commit, label("org.opencontainers.image.revision")) {
-        if *given != labelled {
-            return Err(failure::usage(format!("the image says that it was built from {labelled}, not from {given}")));
-        }
+    if let (Some(given), Some(labelled)) = (&args.commit, label("org.opencontainers.image.revision"))
+        && *given != labelled
+    {
+        return Err(failure::usage(format!("the image says that it was built from {labelled}, not from {given}")));
     }
     let people = &session.config.policy.people;
     if let Some(author) = args.author.as_ref().filter(|author| !people.contains_key(author)) {

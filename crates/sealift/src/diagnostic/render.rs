@@ -58,7 +58,7 @@ fn render_field(label: &str, paragraphs: &[String], style: &Style, out: &mut Str
 
 /// What stands between back-ticks is something to type or a name from a file.
 fn paint_commands(line: &str, style: &Style) -> String {
-    if !style.color || line.matches('`').count() % 2 != 0 {
+    if !style.color || !line.matches('`').count().is_multiple_of(2) {
         return line.to_owned();
     }
     let pieces = line.split('`').enumerate();
