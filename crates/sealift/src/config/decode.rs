@@ -192,10 +192,8 @@ impl Reader {
         self.faults.dedup_by(|b, a| a.code == code::E0109 && b.code == code::E0109 && a.span == b.span);
         let lines = lines(text);
         let mut shown: Vec<Diagnostic> = self.faults.into_iter().map(|fault| diagnostic(fault, file, &lines)).collect();
-        if let (Some(last), more) = (shown.last_mut(), self.more)
-            && more > 0
-        {
-            last.notes.push(format!("and {more} more errors"));
+        if let Some(last) = shown.last_mut().filter(|_| self.more > 0) {
+            last.notes.push(format!("and {} more errors", self.more));
         }
         shown
     }

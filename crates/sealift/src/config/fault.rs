@@ -63,7 +63,7 @@ pub(super) struct Fault {
     pub(super) code: &'static str,
     pub(super) title: String,
     pub(super) span: Option<Span>,
-    pub(super) path: String,
+    pub(super) path: Box<str>,
     pub(super) notes: Vec<String>,
     pub(super) next: Vec<String>,
 }
@@ -72,7 +72,7 @@ impl Fault {
     /// Something wrong of this kind.
     pub(super) fn new(code: &'static str, title: impl Into<String>) -> Self {
         let (notes, next) = (Vec::new(), Vec::new());
-        Self { code, title: title.into(), span: None, path: String::new(), notes, next }
+        Self { code, title: title.into(), span: None, path: Box::default(), notes, next }
     }
 
     /// A wrong value, or a missing key.
@@ -97,7 +97,7 @@ impl Fault {
     pub(super) fn place(mut self, span: Span, trail: &Trail<'_>) -> Self {
         if self.span.is_none() {
             self.span = Some(span);
-            self.path = trail.to_string();
+            self.path = trail.to_string().into();
         }
         self
     }

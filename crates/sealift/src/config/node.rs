@@ -227,7 +227,7 @@ fn float(text: &str) -> Option<Value> {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-    let some = !(whole.is_empty() && decimals.is_empty()) && !exponent.is_empty();
+    let some = !(exponent.is_empty() || whole.is_empty() && decimals.is_empty());
     let right = some && digits(whole) && digits(decimals) && digits(exponent);
     right.then(|| text.parse().ok().filter(|value: &f64| value.is_finite()).map(Value::Float))?
 }
