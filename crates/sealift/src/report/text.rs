@@ -112,7 +112,7 @@ pub fn hang(label: &str, text: &str, columns: usize) -> String {
 
 /// The pieces between spaces, where a space between back-ticks separates nothing.
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    let closed = text.matches('`').count() % 2 == 0;
+    let closed = text.matches('`').count().is_multiple_of(2);
     let mut quoted = false;
     let separates = move |c: char| {
         quoted ^= c == '`' && closed;
