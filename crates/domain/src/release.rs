@@ -84,6 +84,7 @@ mod tests {
         assert_eq!(both.digest(&web), Some(a));
         assert_eq!(both.to_string(), format!("app={} web={}", b.short(), a.short()));
         assert_eq!(Release::single(a).to_string(), a.short());
+        assert_eq!(format!("{both:?}"), both.to_string());
         assert_ne!(Release::single(a).id(), Release::single(b).id());
         assert_ne!(both.id(), Release::single(b).id());
         assert_eq!(both.components().count(), 2);

@@ -112,6 +112,10 @@ impl ProcessDriver {
         observer: &dyn DriverObserver,
     ) -> Result<(), DriverError> {
         let key = &target.deployment.key;
+        if self.observe().await? == Observed::Nothing {
+            // Nothing runs that could do without: what is missing is said before anything is touched.
+            secrets(&target.config)?;
+        }
         let status = self.agent.call(Command::Check(target.place(fence)), QUICK).await?;
         // What runs needs neither its image nor the registry: the way back must not depend on either.
         let runs = service(&status, key).is_some_and(|service| service.pid.is_some());

@@ -1,180 +1,233 @@
-//! shim
-use crate::diagnostic::{Diagnostic, Location};
-use sealift_domain::{
-    check::Check, freeze::Freeze, gate::Gates, name::*, notice::NoticeKind, policy::*, reference::Repository,
-    tag::TagTemplate,
-};
-use serde::Deserialize;
+//! `sealift.yaml`: what it says, and precisely where it says something wrong.
+//!
+//! [`node`] reads YAML into a tree with places, [`decode`] and [`de`] turn the tree into the types of the domain,
+//! and the other modules know one part of the file each. As many errors as can be told apart are found in one run.
+
+mod de;
+mod decode;
+mod deploy;
+mod environment;
+mod fault;
+mod minimal;
+mod node;
+mod notify;
+mod people;
+mod schema;
+mod secrets;
+mod verify;
+
 use std::{collections::BTreeMap, path::PathBuf};
-/// shim
+
+use sealift_domain::{
+    name::{ChannelName, EnvironmentName, PersonId},
+    policy::{Policy, PolicyError},
+};
+
+use crate::diagnostic::{Diagnostic, Location, catalogue::code};
+use decode::{Cursor, Reader};
+use environment::Environments;
+use fault::Fault;
+use node::{Node, Value};
+use notify::Notify;
+use people::People;
+
+pub use deploy::Deploy;
+pub use minimal::minimal;
+pub use notify::{Channel, UrlRef};
+pub use schema::schema;
+
+/// The largest file that is read, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+/// The keys of the file.
+const KEYS: &[&str] = &["app", "source", "people", "environments", "notify", "registries", "store"];
+/// The keys of `registries`.
+const REGISTRIES_KEYS: &[&str] = &["plain_http"];
+/// Where the log is, unless `store` says otherwise.
+const USUAL_STORE: &str = ".sealift/log.sqlite";
+/// What a `store` begins with.
+const SQLITE: &str = "sqlite:";
+
+/// What the file says.
 pub struct Config {
+    /// What becomes the policy once it is accepted.
     pub policy: Policy,
+    /// How to reach people.
     pub contacts: BTreeMap<PersonId, PlainContact>,
+    /// How releases are made live; an environment that others deploy to has no entry.
     pub deploy: BTreeMap<EnvironmentName, Deploy>,
+    /// Where notices go.
     pub channels: BTreeMap<ChannelName, Channel>,
+    /// What is special about registries.
     pub registries: Registries,
+    /// The log, relative to [`Config::directory`].
     pub store: PathBuf,
+    /// Where everything stands.
     pub spans: Spans,
+    /// The directory that paths of the file are relative to. Whoever opens the file sets it.
     pub directory: PathBuf,
 }
-/// shim
-pub struct Spans;
-impl Spans {
-    /// shim
-    pub fn locate(&self, _: &str) -> Option<Location> {
-        None
-    }
-}
-/// shim
-#[derive(Default)]
-pub struct Registries {
-    pub plain_http: Vec<String>,
-}
-/// shim
-#[derive(Clone, Default)]
+
+/// How to reach a person. Unlike in the log, nothing is sealed here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlainContact {
+    /// E-mail address.
     pub email: Option<String>,
+    /// Account name on GitHub.
     pub github: Option<String>,
 }
-/// shim
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Deploy {
-    Process(sealift_drivers::process::Config),
+
+/// What is special about registries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registries {
+    /// Hosts, with their port if it is a special one, that speak HTTP without TLS.
+    pub plain_http: Vec<String>,
 }
-/// shim
-pub enum Channel {
-    Webhook { url: UrlRef, secret: Option<String> },
+
+/// Where the keys of the file stand.
+pub struct Spans {
+    file: String,
+    root: Node,
 }
-/// shim
-pub struct UrlRef(String);
-impl UrlRef {
-    /// shim
-    pub fn read(&self, v: impl Fn(&str) -> Option<String>) -> Option<String> {
-        match self.0.strip_prefix('$') {
-            Some(n) => v(n),
-            None => Some(self.0.clone()),
+
+impl Spans {
+    /// The place of a key such as `environments.production.gates.soak`.
+    pub fn locate(&self, key: &str) -> Option<Location> {
+        let mut node = &self.root;
+        let mut span = None;
+        for part in key.split('.') {
+            let entry = node.get(part)?;
+            (node, span) = (&entry.node, Some(entry.at));
         }
+        span.map(|span| decode::location(&self.file, span))
     }
 }
-#[derive(Deserialize)]
-struct Raw {
-    app: AppName,
-    source: Option<String>,
-    #[serde(default)]
-    people: Vec<RawPerson>,
-    environments: BTreeMap<EnvironmentName, RawEnv>,
-    #[serde(default)]
-    notify: Vec<RawNotify>,
-}
-#[derive(Deserialize)]
-struct RawNotify {
-    webhook: String,
-    secret: Option<String>,
-    on: Vec<NoticeKind>,
-    name: Option<ChannelName>,
-}
-#[derive(Deserialize)]
-struct RawPerson {
-    id: PersonId,
-    email: Option<String>,
-    github: Option<String>,
-    ssh: String,
-    roles: Vec<Role>,
-}
-#[derive(Deserialize)]
-struct RawEnv {
-    from: Option<EnvironmentName>,
-    image: Repository,
-    #[serde(default)]
-    tags: Vec<TagTemplate>,
-    #[serde(default)]
-    gates: Gates,
-    approval: Option<serde_json::Value>,
-    #[serde(default)]
-    freezes: Vec<Freeze>,
-    migrate: Option<RawRun>,
-    deploy: Option<Deploy>,
-    #[serde(default)]
-    verify: Vec<Check>,
-    #[serde(default)]
-    rollback: RollbackRule,
-}
-#[derive(Deserialize)]
-struct RawRun {
-    run: Vec<String>,
-}
+
 impl Config {
-    /// shim
-    pub fn parse(text: &str, _path: &str) -> Result<Self, Vec<Diagnostic>> {
-        let value: serde_json::Value =
-            serde_saphyr::from_str(text).map_err(|e| vec![Diagnostic::new("E0102", e.to_string())])?;
-        let raw: Raw = serde_json::from_value(value).map_err(|e| vec![Diagnostic::new("E0104", e.to_string())])?;
-        let mut deploy = BTreeMap::new();
-        let mut environments = BTreeMap::new();
-        let mut people = BTreeMap::new();
-        let mut contacts = BTreeMap::new();
-        for p in raw.people {
-            let key: Vec<&str> = p.ssh.split_whitespace().take(2).collect();
-            people.insert(p.id.clone(), Person { roles: p.roles.into_iter().collect(), ssh: [key.join(" ")].into() });
-            contacts.insert(p.id, PlainContact { email: p.email, github: p.github });
+    /// Reads the configuration; `path` is what the file is called in errors.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the file: E0102 to E0105 and E0109.
+    pub fn parse(text: &str, path: &str) -> Result<Self, Vec<Diagnostic>> {
+        let mut reader = Reader::new();
+        let read = read(&mut reader, text);
+        match read.filter(|_| reader.is_content()) {
+            Some((root, parts)) => Ok(parts.config(Spans { file: path.to_owned(), root })),
+            None => Err(reader.diagnostics(path, text)),
         }
-        for (n, e) in raw.environments {
-            if let Some(d) = e.deploy {
-                deploy.insert(n.clone(), d);
-            }
-            let approval = match e.approval {
-                Some(v) if v.is_object() => {
-                    Some(serde_json::from_value(v).map_err(|e| vec![Diagnostic::new("E0104", e.to_string())])?)
-                }
-                _ => None,
-            };
-            environments.insert(
-                n,
-                Environment {
-                    from: e.from,
-                    components: [(ComponentName::only(), e.image)].into(),
-                    tags: e.tags,
-                    gates: e.gates,
-                    approval,
-                    freezes: e.freezes,
-                    migrate: e.migrate.map(|r| r.run),
-                    verify: e.verify,
-                    rollback: e.rollback,
-                },
-            );
-        }
-        let mut notify = BTreeMap::new();
-        let mut channels = BTreeMap::new();
-        for c in raw.notify {
-            let name = c.name.unwrap_or_else(|| "webhook".parse().unwrap_or_else(|_| std::process::exit(1)));
-            notify.insert(name.clone(), c.on.into_iter().collect());
-            channels.insert(
-                name,
-                Channel::Webhook {
-                    url: UrlRef(c.webhook),
-                    secret: c.secret.map(|s| s.trim_start_matches('$').to_owned()),
-                },
-            );
-        }
-        let policy = Policy { app: raw.app, source: raw.source, people, environments, notify };
-        Ok(Self {
-            policy,
-            contacts,
-            deploy,
-            channels,
-            registries: Registries::default(),
-            store: ".sealift/log.sqlite".into(),
-            spans: Spans,
-            directory: PathBuf::new(),
-        })
     }
 }
-/// shim
-pub fn schema() -> serde_json::Value {
-    serde_json::Value::Null
+
+/// What was read, before it is known whether all of it is right.
+struct Parts {
+    policy: Policy,
+    contacts: BTreeMap<PersonId, PlainContact>,
+    deploy: BTreeMap<EnvironmentName, Deploy>,
+    channels: BTreeMap<ChannelName, Channel>,
+    registries: Registries,
+    store: PathBuf,
 }
-/// shim
-pub fn minimal(_: &AppName, _: &Repository, _: &Repository, _: Option<(&PersonId, &str)>) -> String {
-    String::new()
+
+impl Parts {
+    fn config(self, spans: Spans) -> Config {
+        let Self { policy, contacts, deploy, channels, registries, store } = self;
+        Config { policy, contacts, deploy, channels, registries, store, spans, directory: PathBuf::new() }
+    }
 }
+
+fn read(reader: &mut Reader, text: &str) -> Option<(Node, Parts)> {
+    if text.len() > MAX_BYTES {
+        reader.push(Fault::wrong(format!("the file has {} bytes, at most {MAX_BYTES} are read", text.len())));
+        return None;
+    }
+    let root = reader.keep(node::parse(text))?;
+    let at = Cursor::root(&root);
+    // Before anything else, because other errors repeat what they are about.
+    notify::refuse_secrets(reader, &at);
+    secrets::refuse(reader, &at);
+    if !reader.is_content() {
+        return None;
+    }
+    reader.refuse_duplicates(&at);
+    let parts = parts(reader, &at)?;
+    if reader.is_content() {
+        let impossible = parts.policy.validate().map_err(|error| locate(&at, &error));
+        reader.keep(impossible)?;
+    }
+    Some((root, parts))
+}
+
+fn parts(reader: &mut Reader, at: &Cursor<'_>) -> Option<Parts> {
+    if !reader.mapping(at, KEYS) {
+        return None;
+    }
+    let app = reader.required(at, "app");
+    let source = reader.optional(at, "source");
+    let People { rights, contacts } = at.get("people").map(|at| people::read(reader, &at)).unwrap_or_default();
+    let environments = reader.needed(at, "environments").map(|at| environment::read(reader, &at));
+    let Notify { policy: notify, channels } = at.get("notify").map(|at| notify::read(reader, &at)).unwrap_or_default();
+    let registries = at.get("registries").map(|at| registries(reader, &at)).unwrap_or_default();
+    let store = at.get("store").map_or(Some(USUAL_STORE.into()), |at| store(reader, &at));
+    let Environments { rules, deploy } = environments?;
+    let policy = Policy { app: app?, source, people: rights, environments: rules, notify };
+    Some(Parts { policy, contacts, deploy, channels, registries, store: store? })
+}
+
+fn registries(reader: &mut Reader, at: &Cursor<'_>) -> Registries {
+    let mut registries = Registries::default();
+    if !reader.mapping(at, REGISTRIES_KEYS) {
+        return registries;
+    }
+    for item in at.get("plain_http").map(|at| reader.list(&at)).unwrap_or_default() {
+        let Some(host) = reader.decode::<String>(&item) else { continue };
+        if host.is_empty() || host.contains(|c: char| c == '/' || c == '@' || c.is_whitespace() || c.is_control()) {
+            reader.push(item.fault("write the host alone, with its port, for instance `registry.local:5000`"));
+        }
+        registries.plain_http.push(host);
+    }
+    registries
+}
+
+fn store(reader: &mut Reader, at: &Cursor<'_>) -> Option<PathBuf> {
+    let text: String = reader.decode(at)?;
+    match text.strip_prefix(SQLITE).filter(|path| !path.trim().is_empty()) {
+        Some(path) => Some(path.into()),
+        None => {
+            reader.push(at.fault(format!("`store` is `{SQLITE}` and a file, for instance `{SQLITE}{USUAL_STORE}`")));
+            None
+        }
+    }
+}
+
+/// The place of what makes a policy impossible.
+fn locate(root: &Cursor<'_>, error: &PolicyError) -> Fault {
+    let mut fault = Fault::new(code::E0105, error.to_string());
+    if let PolicyError::UnknownFrom { from, .. } = error {
+        let names: Vec<&str> = root.get("environments").iter().flat_map(Cursor::keys).map(|e| e.key.as_str()).collect();
+        fault = fault.suggest(from.as_str(), &names);
+    }
+    let environment = |name: &EnvironmentName, keys: &[&str]| {
+        let here = root.get("environments").and_then(|at| at.get(name.as_str()))?;
+        Some(keys.iter().find_map(|key| here.get(key)).unwrap_or(here))
+    };
+    let found = match error {
+        PolicyError::UnknownFrom { environment: name, .. } | PolicyError::Circle(name) => environment(name, &["from"]),
+        PolicyError::Components { environment: name, .. } => environment(name, &["components", "image"]),
+        PolicyError::NoApprovers { environment: name, .. } => environment(name, &["approval"]),
+        PolicyError::SharedKey(_, second) => person(root, second),
+    };
+    found.unwrap_or_else(|| root.clone()).here(fault)
+}
+
+/// The key of a person, by the handle.
+fn person<'t>(root: &Cursor<'t>, id: &PersonId) -> Option<Cursor<'t>> {
+    let people = root.get("people")?;
+    let Value::List(items) = &people.node.value else { return None };
+    let is =
+        |node: &Node| matches!(node.get("id").map(|id| &id.node.value), Some(Value::Text(text)) if text == id.as_str());
+    let (index, node) = items.iter().enumerate().find(|(_, node)| is(node))?;
+    let item = Cursor { node, label: node.span, path: format!("{}[{index}]", people.path) };
+    Some(item.get("ssh").unwrap_or(item))
+}
+
+#[cfg(test)]
+mod tests;

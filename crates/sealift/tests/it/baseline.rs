@@ -66,7 +66,7 @@ fn a_baseline_can_be_named_where_no_driver_reads_it() {
     place.production.push("hello", &image, None);
     let digest = image.digest.to_string();
     let recorded = place.json(&["record", "deployment", "--in", "production", "--baseline", "--digest", &digest]);
-    assert_eq!(recorded["release"].to_string().contains(&digest), true);
+    assert!(recorded["release"].to_string().contains(&digest), "{recorded}");
     assert_eq!(place.live("production"), Some(image.digest));
     // By the record it is live; by the driver nothing is. A rollback goes by what is known good.
     place.release("1.0.0");

@@ -23,7 +23,8 @@ pub(crate) fn are_there(test: &str) -> bool {
     let why = format!("{} not in PATH", absent.join(", "));
     assert_ne!(std::env::var("SEALIFT_REQUIRE_REAL").as_deref(), Ok("1"), "{test}: {why}");
     // Written past the test harness, which keeps what `println!` says in a passing test to itself.
-    writeln!(std::io::stderr(), "\nSKIPPED {test}: {why}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "\nSKIPPED {test}: {why}").unwrap();
     false
 }
 

@@ -1,0 +1,220 @@
+//! The JSON Schema of the file, for editors. Types of the domain and of drivers bring their own.
+
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use sealift_domain::{
+    check::Check,
+    freeze::Freeze,
+    gate::Gates,
+    name::{AppName, ChannelName, EnvironmentName, PersonId, Role},
+    notice::NoticeKind,
+    policy::{ApprovalRule, RollbackRule},
+    reference::Repository,
+};
+use serde_json::{Map, Value, json};
+
+use super::{deploy, environment};
+
+/// The JSON Schema (draft 7, which editors know best) of what [`Config::parse`](super::Config::parse) accepts.
+pub fn schema() -> Value {
+    let mut generator = SchemaSettings::draft07().into_generator();
+    let properties = json!({
+        "app": described(of::<AppName>(&mut generator), "The application: what is released as one."),
+        "source": {"type": "string", "description": "Where the source is, a URL."},
+        "people": {"type": "array", "items": person(&mut generator), "description": "The people who may sign."},
+        "environments": {
+            "type": "object",
+            "description": "The environments by name. Their order is told by `from`.",
+            "minProperties": 1,
+            "propertyNames": of::<EnvironmentName>(&mut generator),
+            "additionalProperties": environment(&mut generator),
+        },
+        "notify": {"type": "array", "items": channel(&mut generator), "description": "Where notices go, and which."},
+        "registries": object(json!({
+            "plain_http": {
+                "type": "array",
+                "items": {"type": "string", "pattern": "^[^/@\\s]+$"},
+                "description": "Hosts, with their port if it is a special one, that speak HTTP without TLS.",
+            },
+        }), &[]),
+        "store": {
+            "type": "string",
+            "pattern": "^sqlite:.*\\S",
+            "description": "Where the log is; `sqlite:.sealift/log.sqlite` unless said otherwise.",
+        },
+    });
+    let mut schema = object(properties, &["app", "environments"]);
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("sealift.yaml");
+    schema["definitions"] = Value::Object(generator.take_definitions(true).into_iter().collect::<Map<_, _>>());
+    schema
+}
+
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+/// A schema with a description. Draft 7 ignores what stands beside a `$ref`, so that is wrapped.
+fn described(schema: Value, description: &str) -> Value {
+    json!({"allOf": [schema], "description": description})
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required})
+}
+
+fn command(description: &str) -> Value {
+    json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "description": description})
+}
+
+fn person(generator: &mut SchemaGenerator) -> Value {
+    let key = json!({"type": "string", "pattern": "^\\s*(ssh-|ecdsa-|sk-)\\S+ +AAAA"});
+    let properties = json!({
+        "id": described(of::<PersonId>(generator), "The handle of the person within the log."),
+        "github": {"type": "string", "description": "Account name on GitHub."},
+        "email": {"type": "string", "description": "E-mail address."},
+        "ssh": {
+            "anyOf": [key, {"type": "array", "items": key, "minItems": 1}],
+            "description": "OpenSSH public keys that the person signs with.",
+        },
+        "roles": {"type": "array", "items": of::<Role>(generator), "description": "What the person may do."},
+    });
+    object(properties, &["id", "ssh", "roles"])
+}
+
+fn environment(generator: &mut SchemaGenerator) -> Value {
+    let image = of::<Repository>(generator);
+    let name = json!({"type": "string", "minLength": 1});
+    let rule = of::<ApprovalRule>(generator);
+    let properties = json!({
+        "from": described(of::<EnvironmentName>(generator), "The environment that a release must have been verified in before."),
+        "image": described(image.clone(), "Where the image is kept for this environment."),
+        "components": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": of::<EnvironmentName>(generator),
+            "additionalProperties": object(json!({"image": image}), &["image"]),
+            "description": "Several images that are released as one, by name.",
+        },
+        "tags": {
+            "type": "array",
+            "items": {"anyOf": [name, object(json!({"immutable": name}), &["immutable"])]},
+            "description": "The names that Sealift gives. Moving ones are written after verification, immutable ones before.",
+        },
+        "gates": described(of::<Gates>(generator), "The gates that are required beyond those that always are."),
+        "approval": {
+            "anyOf": [rule, {"const": environment::NO_APPROVAL}],
+            "description": "Whose consent is needed. Required where a pipeline ends; `none` goes without.",
+        },
+        "freezes": {"type": "array", "items": of::<Freeze>(generator), "description": "When nothing may enter."},
+        "migrate": described(
+            object(json!({"run": command("Program and arguments.")}), &["run"]),
+            "A command to run once from the candidate before the switch.",
+        ),
+        "deploy": driver(generator),
+        "verify": {
+            "type": "array",
+            "items": of::<Check>(generator),
+            "minItems": 1,
+            "description": "What must hold after a deployment.",
+        },
+        "rollback": described(of::<RollbackRule>(generator), "How to go back."),
+    });
+    let mut schema = object(properties, &["verify"]);
+    schema["oneOf"] = json!([{"required": ["image"]}, {"required": ["components"]}]);
+    schema
+}
+
+fn driver(generator: &mut SchemaGenerator) -> Value {
+    let drivers = deploy::schemas(generator).into_iter().map(|(name, schema)| (name.to_owned(), schema.to_value()));
+    let mut schema = object(Value::Object(drivers.collect()), &[]);
+    schema["minProperties"] = json!(1);
+    schema["maxProperties"] = json!(1);
+    schema["description"] = json!("How releases are made live: one driver with its settings.");
+    schema
+}
+
+fn channel(generator: &mut SchemaGenerator) -> Value {
+    let properties = json!({
+        "name": described(of::<ChannelName>(generator), "What the channel is called; `webhook` unless said otherwise."),
+        "webhook": {
+            "type": "string",
+            "pattern": "^(\\$[A-Za-z_][A-Za-z0-9_]*|https?://[^/?#\\s]\\S*)$",
+            "description": "A URL that takes Standard Webhooks, or `$NAME` for the environment variable that holds it.",
+        },
+        "secret": {
+            "type": "string",
+            "pattern": "^\\$[A-Za-z_][A-Za-z0-9_]*$",
+            "description": "`$NAME`: the environment variable with the secret that signs what is sent.",
+        },
+        "on": {"type": "array", "items": of::<NoticeKind>(generator), "minItems": 1, "description": "What is told."},
+    });
+    object(properties, &["webhook", "on"])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{
+        super::{KEYS, REGISTRIES_KEYS, notify, people},
+        *,
+    };
+
+    fn keys(schema: &Value) -> BTreeSet<&str> {
+        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_that_the_reader_knows_and_no_other() {
+        let schema = schema();
+        let properties = &schema["properties"];
+        let place = &properties["environments"]["additionalProperties"];
+        let parts = &place["properties"];
+        for (schema, known) in [
+            (&schema, KEYS),
+            (&properties["people"]["items"], people::KEYS),
+            (&properties["notify"]["items"], notify::KEYS),
+            (&properties["registries"], REGISTRIES_KEYS),
+            (place, environment::KEYS),
+            (&parts["components"]["additionalProperties"], environment::COMPONENT_KEYS),
+            (&parts["migrate"]["allOf"][0], environment::MIGRATE_KEYS),
+            (&parts["tags"]["items"]["anyOf"][1], environment::TAG_KEYS),
+            (&parts["deploy"], deploy::NAMES),
+        ] {
+            assert_eq!(keys(schema), known.iter().copied().collect(), "{schema}");
+            assert_eq!(schema["additionalProperties"], false, "{schema}");
+        }
+    }
+
+    #[test]
+    fn the_schema_names_every_gate_that_can_be_required_and_every_kind_of_check() {
+        let schema = schema();
+        let gates = sealift_domain::gate::ALL.iter().filter(|gate| gate.require.is_some()).map(|gate| gate.name);
+        assert_eq!(keys(&schema["definitions"]["Gates"]), gates.collect());
+        let checks = schema["definitions"]["Check"]["anyOf"].as_array().unwrap();
+        let kinds = checks.iter().map(|check| {
+            let name = check["allOf"][0]["$ref"].as_str().unwrap().trim_start_matches("#/definitions/");
+            schema["definitions"][name]["required"][0].as_str().unwrap()
+        });
+        assert_eq!(
+            kinds.collect::<Vec<_>>(),
+            super::super::verify::KINDS.iter().map(|kind| kind.0).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn every_reference_within_the_schema_leads_somewhere() {
+        fn check(value: &Value, root: &Value) {
+            if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+                assert!(root.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+            }
+            match value {
+                Value::Object(map) => map.values().for_each(|value| check(value, root)),
+                Value::Array(items) => items.iter().for_each(|value| check(value, root)),
+                _ => {}
+            }
+        }
+        let schema = schema();
+        check(&schema, &schema);
+    }
+}
