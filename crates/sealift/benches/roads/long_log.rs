@@ -1,7 +1,7 @@
 //! A log with thousands of entries, written by the engine as it writes any other: releases that were built, went to staging
 //! and production, some of which failed there and were rolled back, with signed approvals and the snapshots that come with
 //! time. Registry, log and signatures are real; the service and its checks are made up, and the clock is turned forward, so
-//! that a year of releases takes seconds.
+//! that months of releases take seconds.
 
 mod world;
 
@@ -10,6 +10,7 @@ use std::{path::PathBuf, sync::Arc};
 use sealift::{config::Config, demo::images, system::SystemEntropy, wiring};
 use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, Decision},
+    digest::Digest,
     name::EnvironmentName,
     promotion::{Kind, Requester, Status},
     record::Build,
@@ -41,8 +42,11 @@ pub(crate) struct LongLog {
 /// One release in so many fails in production.
 const ONE_FAILS_OF: u32 = 10;
 
+/// When the made-up history begins: after the demo's images were created, by their labels.
+const BEGAN: &str = "2026-01-02T00:00:00Z";
+
 /// Hours between two releases.
-const HOURS: i64 = 20;
+const HOURS: i64 = 2;
 
 /// Writes a log of at least `entries` entries.
 pub(crate) async fn build(place: &Place, entries: u64) -> Result<LongLog, Failed> {
@@ -52,7 +56,7 @@ pub(crate) async fn build(place: &Place, entries: u64) -> Result<LongLog, Failed
     std::fs::write(directory.join("sealift.yaml"), &yaml)?;
     let config = Config::parse(&yaml, "sealift.yaml").map_err(|_| "the configuration cannot be read")?;
     let log = wiring::create_log(&directory.join(&config.store), "hello.sealift").map_err(|_| "no log")?;
-    let clock = Arc::new(TurnedClock::before_now(500 * 24));
+    let clock = Arc::new(TurnedClock::from(BEGAN.parse()?));
     let book = Book::open(log, clock.clone(), Arc::new(SystemEntropy), "bench".to_owned()).await?;
     init::first(&book, config.policy.clone(), std::collections::BTreeMap::new()).await?;
     let ana = PrivateKey::read_openssh_file(&place.directory.join("keys/ana"))?;
@@ -84,7 +88,8 @@ impl History<'_> {
         let build = Build {
             repository: self.place.staging.repository("hello")?,
             digest: image.digest,
-            commit: Some(format!("{number:040x}")),
+            // As the image's label says.
+            commit: Some(Digest::of(version.as_bytes()).hex().chars().take(40).collect()),
             run_id: Some(format!("{}", 100_000 + number)),
             author: None,
             version: Some(version),
@@ -119,7 +124,11 @@ impl History<'_> {
             self.approve(id).await?;
             status = self.work(id).await?;
         }
-        if status == expected { Ok(()) } else { Err(format!("promotion {id} is {status}, not {expected}").into()) }
+        if status == expected {
+            return Ok(());
+        }
+        let stage = self.book.ledger().await?.promotions.get(&id).map(|promotion| promotion.stage.clone());
+        Err(format!("promotion {id} is {status}, not {expected}: {stage:?}").into())
     }
 
     async fn work(&self, id: sealift_domain::promotion::PromotionId) -> Result<Status, Failed> {
@@ -130,7 +139,7 @@ impl History<'_> {
     fn bob(&self) -> Result<Requester, Failed> {
         let key = std::fs::read_to_string(self.place.directory.join("keys/bob.pub"))?;
         let key = key.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-        let none = sealift_domain::digest::Digest::of(b"");
+        let none = Digest::of(b"");
         let proof = sealift_domain::approval::Proof::Sshsig { key, statement: none, signature: none };
         Ok(Requester::Person { id: "bob".parse()?, proof })
     }

@@ -122,9 +122,9 @@ impl Peer<'_> {
         let ran = run.measure(self.place).await?;
         let series = figures.series(table, name);
         series.requests = Some(ran.requests);
-        match ran.memory {
-            Some(memory) => series.memory = Some(memory),
-            None => series.times.push(ran.wall),
+        match self.round {
+            0 => series.memory = ran.memory,
+            _ => series.times.push(ran.wall),
         }
         Ok(())
     }

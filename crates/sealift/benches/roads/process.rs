@@ -52,14 +52,15 @@ impl Run<'_> {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", &place.directory);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let watched = self.watched;
+        let name = Path::new(self.program).file_name().unwrap_or_default().to_string_lossy().into_owned();
         place.clear_requests();
         // Waiting blocks a thread that the registries do without.
         let (wall, output, memory) = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             let child = command.spawn()?;
-            let watch = watched.then(|| Watch::start(child.id()));
+            let watch = watched.then(|| Watch::start(child.id(), &name));
             let output = child.wait_with_output()?;
-            Ok::<_, std::io::Error>((began.elapsed(), output, watch.map(Watch::stop)))
+            Ok::<_, std::io::Error>((began.elapsed(), output, watch.and_then(Watch::stop)))
         })
         .await??;
         let requests = place.requests();
@@ -81,12 +82,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(pid: u32) -> Self {
+    fn start(pid: u32, program: &str) -> Self {
         let (over, peak) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (until, highest) = (over.clone(), peak.clone());
+        let name = format!("Name:\t{program}\n");
         let thread = std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
-                if let Some(bytes) = resident_peak(pid) {
+                if let Some(bytes) = resident_peak(pid, &name) {
                     highest.fetch_max(bytes, Ordering::Relaxed);
                 }
                 std::thread::sleep(LOOK_EVERY);
@@ -95,15 +97,17 @@ impl Watch {
         Self { over, peak, thread }
     }
 
-    fn stop(self) -> u64 {
+    /// The peak, unless the process was over before anybody looked.
+    fn stop(self) -> Option<u64> {
         self.over.store(true, Ordering::Relaxed);
         drop(self.thread.join());
-        self.peak.load(Ordering::Relaxed)
+        Some(self.peak.load(Ordering::Relaxed)).filter(|peak| *peak > 0)
     }
 }
 
-fn resident_peak(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+/// Before it runs the program, the new process still has the memory of this one, and its name.
+fn resident_peak(pid: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok().filter(|text| text.starts_with(name))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)

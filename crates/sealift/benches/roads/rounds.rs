@@ -126,10 +126,9 @@ async fn timed(
 fn keep(figures: &mut Figures, round: u32, name: &str, ran: &Ran) {
     let series = figures.series(Table::Whole, name);
     series.requests = Some(ran.requests);
-    match ran.memory {
-        Some(memory) => series.memory = Some(memory),
-        None if round > 0 => series.times.push(ran.wall),
-        None => {}
+    match round {
+        0 => series.memory = ran.memory,
+        _ => series.times.push(ran.wall),
     }
 }
 

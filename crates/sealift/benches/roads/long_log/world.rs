@@ -57,9 +57,9 @@ pub(crate) struct TurnedClock {
 }
 
 impl TurnedClock {
-    /// A clock that begins so many hours ago.
-    pub(crate) fn before_now(hours: i64) -> Self {
-        Self { began: Timestamp::now() - SignedDuration::from_hours(hours), milliseconds: AtomicI64::new(0) }
+    /// A clock that begins then.
+    pub(crate) fn from(began: Timestamp) -> Self {
+        Self { began, milliseconds: AtomicI64::new(0) }
     }
 
     /// Turns it forward.
