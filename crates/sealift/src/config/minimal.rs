@@ -25,7 +25,7 @@ pub fn minimal(
         Some(_) => {
             format!("{{roles: [{ROLE}], expires: 24h, not: [requester]}}   # one of them, and never who asked for it")
         }
-        None => "none   # whoever can run `sealift promote` releases; a rule: {roles: [release-manager]}, and people"
+        None => "none   # whoever can run this program releases; a rule: {roles: [release-manager]}, and people"
             .to_owned(),
     };
     format!(
