@@ -297,7 +297,7 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
     for line in text::wrap(&style.clean(&line), style.width) {
         story.push_str(&format!("{}\n", style.paint(tone, &line)));
     }
-    for who in approvers(ledger, promotion) {
+    if let Some(who) = approvers(ledger, promotion) {
         story.push_str(&format!("{}\n", text::hang("  who: ", &style.clean(&who), style.width)));
     }
     for (label, failure) in failures(promotion) {
