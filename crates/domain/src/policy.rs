@@ -180,7 +180,7 @@ pub enum PolicyError {
     },
     /// Nobody could ever approve.
     #[error(
-        "environment `{environment}` wants {count} approvals by {roles}, and only {people} people have such a role"
+        "environment `{environment}` wants {count} approvals by {roles}, and {people} of its people have such a role"
     )]
     NoApprovers {
         /// The environment.

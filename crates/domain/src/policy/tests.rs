@@ -116,7 +116,7 @@ fn a_quorum_must_be_possible_and_more_than_nobody() {
     rule(&mut exact).count = 2;
     assert_eq!(exact.validate(), Ok(()));
     let error = refused(|policy| rule(policy).count = 3);
-    let words = "environment `production` wants 3 approvals by lead or on-call, and only 2 people have such a role";
+    let words = "environment `production` wants 3 approvals by lead or on-call, and 2 of its people have such a role";
     assert_eq!(error.to_string(), words);
     let nobody = refused(|policy| rule(policy).count = 0);
     assert!(matches!(nobody, PolicyError::NoApprovers { count: 0, people: 2, .. }));

@@ -26,7 +26,7 @@ pub enum Args {
     },
     /// End a block
     Release {
-        /// `sha256:…` or the name of an environment.
+        /// `sha256:…`, the twelve digits of it that `status` shows, or the name of an environment.
         what: String,
         /// Why.
         #[arg(long)]
@@ -47,13 +47,24 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             say(shell, global, &format!("{scope} is on hold"), json!({"held": scope}));
         }
         Args::Release { what, reason } => {
-            let scope = scope(&session, &what).map_err(one)?;
+            let scope = held(&session, &what).await.map_err(one)?;
             record::release_hold(&session.book, scope.clone(), reason).await.map_err(engine)?;
             say(shell, global, &format!("{scope} is no longer on hold"), json!({"released": scope}));
         }
         Args::List => list(shell, global, &session).await.map_err(one)?,
     }
     Ok(Exit::Ok)
+}
+
+/// What is to be released: a hold's scope, or the beginning of the one digest on hold that begins so, as `status` shows it.
+async fn held(session: &Session, what: &str) -> Result<HoldScope, Diagnostic> {
+    let ledger = session.ledger().await?;
+    let begins_so = |scope: &&HoldScope| matches!(scope, HoldScope::Digest(digest) if digest.hex().starts_with(what));
+    let mut candidates = ledger.holds.keys().filter(begins_so);
+    match (what.len() >= 12, candidates.next(), candidates.next()) {
+        (true, Some(one), None) => Ok(one.clone()),
+        _ => scope(session, what),
+    }
 }
 
 fn scope(session: &Session, what: &str) -> Result<HoldScope, Diagnostic> {

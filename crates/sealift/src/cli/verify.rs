@@ -33,7 +33,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     if global.json() {
         let value = json!({"schema_version": 1, "environment": args.environment, "passed": passed, "checks": results});
         shell.print(&format!("{value}\n"));
-        return Ok(if passed { Exit::Ok } else { Exit::RolledBack });
+        return Ok(if passed { Exit::Ok } else { Exit::Failed });
     }
     let mut table = Table::new([]);
     for result in &results {

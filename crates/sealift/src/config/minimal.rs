@@ -25,8 +25,9 @@ pub fn minimal(
         Some(_) => {
             format!("{{roles: [{ROLE}], expires: 24h, not: [requester]}}   # one of them, and never who asked for it")
         }
-        None => "none   # whoever can run this program releases; a rule: {roles: [release-manager]}, and people"
-            .to_owned(),
+        None => {
+            "none   # whoever can run this program releases; a rule: {roles: [release-manager]}, and people".to_owned()
+        }
     };
     format!(
         r#"# Every key: `sealift schema`. Whoever changes this file changes nothing until `sealift policy accept`.

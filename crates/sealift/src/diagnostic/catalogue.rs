@@ -104,7 +104,7 @@ catalogue! {
     E0407 Stuck "there is nothing to roll back to"
     E0408 Stuck "automatic rollback is switched off"
     E0409 Stuck "a rollback is never rolled back by itself"
-    E0410 RolledBack "the verification failed"
+    E0410 Failed "the verification failed"
     E0411 Usage "a tag template gives no tag"
     E0412 Usage "no earlier verified release to roll back to"
     E0413 Cancelled "nobody approved in time"
