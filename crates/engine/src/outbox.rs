@@ -112,7 +112,7 @@ fn body(ledger: &Ledger, index: u64, notice: &Notice) -> serde_json::Value {
         "to": promotion.map(|p| p.to.clone()),
         "release": release,
         "digests": promotion.map(|p| p.release.clone()),
-        "reason": promotion.and_then(why),
+        "reason": promotion.and_then(|promotion| why(promotion)),
         "next": promotion.and_then(|p| next(p, notice)),
     })
 }
