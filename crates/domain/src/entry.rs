@@ -7,10 +7,16 @@
 //! `body` is the digest of the event's JSON; `actor` and `commitments` are salted commitments to personal texts;
 //! `evidence` are other objects. All of them lie beside the log by digest and can be erased without touching the tree.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, event::Event, personal::Personal};
+use crate::{
+    digest::Digest,
+    event::{Event, SNAPSHOT},
+    personal::Personal,
+};
 
 /// The version of the envelope and of the bodies.
 pub const ENTRY_VERSION: u32 = 1;
@@ -153,7 +159,7 @@ impl Leaf {
         if found != self.body {
             return Err(EntryError::ForeignBody { kind, body: self.body, found });
         }
-        let event: Event = match serde_json::from_slice(bytes) {
+        let event = match read_body(&self.kind, bytes) {
             Ok(event) => event,
             Err(e) => return Err(EntryError::Body { kind, why: e.to_string() }),
         };
@@ -165,6 +171,19 @@ impl Leaf {
         }
         Ok(event)
     }
+}
+
+/// Reads a body. A snapshot grows with the log, and serde takes a tagged enum apart twice, so it is read as what it is.
+fn read_body(kind: &str, bytes: &[u8]) -> serde_json::Result<Event> {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow)]
+        kind: Cow<'a, str>,
+    }
+    if kind == SNAPSHOT && serde_json::from_slice::<Kind<'_>>(bytes)?.kind == SNAPSHOT {
+        return serde_json::from_slice(bytes).map(Event::Snapshot);
+    }
+    serde_json::from_slice(bytes)
 }
 
 #[cfg(test)]
@@ -217,5 +236,23 @@ mod tests {
         assert_eq!(Leaf::parse(br#"{"v":2}"#), Err(EntryError::Version(2)));
         let extra = String::from_utf8(sealed.leaf).unwrap().replacen('{', r#"{"x":1,"#, 1);
         assert!(matches!(Leaf::parse(extra.as_bytes()), Err(EntryError::Envelope(_))));
+    }
+
+    #[test]
+    fn a_snapshot_is_read_as_what_its_body_says_and_nothing_else() {
+        let ledger = crate::ledger::Ledger { size: 7, ..Default::default() };
+        let event = Event::Snapshot(Box::new(ledger));
+        let sealed = Entry { event: event.clone(), ..entry() }.seal().unwrap();
+        let leaf = Leaf::parse(&sealed.leaf).unwrap();
+        let body = String::from_utf8(sealed.objects.last().unwrap().clone()).unwrap();
+        assert_eq!(leaf.event(Some(body.as_bytes())).unwrap(), event);
+        let without = body.replacen(r#""kind":"snapshot","#, "", 1);
+        let twice = body.replacen('{', r#"{"kind":"snapshot","#, 1);
+        let other = serde_json::to_string(&entry().event).unwrap();
+        for (what, text) in [("no kind", without), ("two kinds", twice), ("another kind", other)] {
+            assert_ne!(text, body, "{what}");
+            let lying = Leaf { body: Digest::of(text.as_bytes()), ..leaf.clone() };
+            assert!(matches!(lying.event(Some(text.as_bytes())), Err(EntryError::Body { .. })), "{what}");
+        }
     }
 }

@@ -18,6 +18,9 @@ use crate::{
     release::Release,
 };
 
+/// The kind of [`Event::Snapshot`].
+pub(crate) const SNAPSHOT: &str = "snapshot";
+
 /// A fact of the log. Its JSON form is the body of a leaf; its `kind` stands in the leaf too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -202,7 +205,7 @@ impl Event {
             Self::FreezeLifted(_) => "freeze-lifted".into(),
             Self::NoticeDelivered(_) => "notice-delivered".into(),
             Self::NoticeRefused(_) => "notice-refused".into(),
-            Self::Snapshot(_) => "snapshot".into(),
+            Self::Snapshot(_) => SNAPSHOT.into(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
 
 /// The promotion of that name.
 pub fn promotion(ledger: &Ledger, id: PromotionId) -> Result<&Promotion, EngineError> {
-    ledger.promotions.get(&id).ok_or(EngineError::NoPromotion(id))
+    ledger.promotions.get(&id).map(AsRef::as_ref).ok_or(EngineError::NoPromotion(id))
 }
 
 /// What `approver` would sign to decide on a promotion that waits for approval.

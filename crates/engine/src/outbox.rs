@@ -113,8 +113,8 @@ fn body(ledger: &Ledger, index: u64, notice: &Notice) -> serde_json::Value {
         "to": promotion.map(|p| p.to.clone()),
         "release": release,
         "digests": promotion.map(|p| p.release.clone()),
-        "reason": promotion.and_then(|p| why(p, notice.kind)),
-        "next": promotion.and_then(|p| next(p, notice)),
+            "reason": promotion.and_then(|p| why(p, notice.kind)),
+            "next": promotion.and_then(|p| next(p, notice)),
     })
 }
 

@@ -1,5 +1,7 @@
 //! The reducer over the whole log.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{EnvironmentRecord, Lease, Ledger, Live, Notice};
@@ -169,7 +171,7 @@ impl Ledger {
 
     fn lease_taken(&mut self, taken: LeaseTaken, at: At) -> Result<(), IllegalEntry> {
         if let Some(held) = self.leases.get(&taken.environment) {
-            let over = self.promotions.get(&held.promotion).is_none_or(Promotion::has_ended);
+            let over = self.promotions.get(&held.promotion).is_none_or(|promotion| promotion.has_ended());
             // The same promotion may be taken over: its holder died. Another one must wait for it to end.
             if held.promotion != taken.promotion && !over {
                 return Err(IllegalEntry::Held { environment: taken.environment.to_string(), other: held.promotion });
@@ -200,12 +202,12 @@ impl Ledger {
             if id.0 != at.index {
                 return Err(IllegalEntry::Misnumbered { index: at.index, id });
             }
-            self.promotions.insert(id, Promotion::request(id, request, at.time));
+            self.promotions.insert(id, Arc::new(Promotion::request(id, request, at.time)));
             return Ok(());
         }
         let before = self.promotions.get(&id).ok_or(IllegalEntry::NoPromotion(id))?;
         self.under_its_lease(before, &changed)?;
-        let mut after = before.clone();
+        let mut after = Promotion::clone(before);
         after.apply(changed.change.clone(), at.time)?;
         self.one_at_a_time(before, &after)?;
         let told = before.notice();
@@ -213,7 +215,7 @@ impl Ledger {
         if after.notice() != told {
             self.tell(&after, at);
         }
-        self.promotions.insert(id, after);
+        self.promotions.insert(id, Arc::new(after));
         Ok(())
     }
 

@@ -9,7 +9,7 @@ mod lease;
 mod number_keys;
 mod outbox;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +43,9 @@ pub struct Ledger {
     pub newest_build: Option<Digest>,
     /// What every environment has seen.
     pub environments: BTreeMap<EnvironmentName, EnvironmentRecord>,
-    /// Every promotion.
+    /// Every promotion. Shared between a ledger and the next one, because all but one stay as they are.
     #[serde(with = "number_keys")]
-    pub promotions: BTreeMap<PromotionId, Promotion>,
+    pub promotions: BTreeMap<PromotionId, Arc<Promotion>>,
     /// Who works on which environment.
     pub leases: BTreeMap<EnvironmentName, Lease>,
     /// What is blocked, and why.
@@ -81,12 +81,13 @@ mod holds_as_list {
 impl Ledger {
     /// The promotion that is not over yet into `environment`, if there is one.
     pub fn open_promotion(&self, environment: &EnvironmentName) -> Option<&Promotion> {
-        self.promotions.values().rev().find(|p| p.to == *environment && !p.has_ended())
+        self.promotions.values().rev().map(Arc::as_ref).find(|p| p.to == *environment && !p.has_ended())
     }
 
     /// The promotion that works on `environment` now, if there is one.
     pub fn running_promotion(&self, environment: &EnvironmentName) -> Option<&Promotion> {
-        self.promotions.values().find(|p| p.to == *environment && p.status() == Status::InProgress)
+        let mut promotions = self.promotions.values().map(Arc::as_ref);
+        promotions.find(|p| p.to == *environment && p.status() == Status::InProgress)
     }
 
     /// How `release` stands in `environment`.

@@ -99,7 +99,7 @@ async fn show(shell: &Shell, session: &Session, promotion: Option<PromotionId>) 
     let ledger = session.ledger().await?;
     let records = match promotion {
         Some(id) => vec![decide::promotion(&ledger, id).map_err(failure::of_engine)?],
-        None => ledger.promotions.values().collect(),
+        None => ledger.promotions.values().map(AsRef::as_ref).collect(),
     };
     for promotion in records {
         let mut record = serde_json::to_value(view::audit_record(&ledger, promotion)).unwrap_or_default();

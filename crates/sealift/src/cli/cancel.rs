@@ -31,8 +31,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let by = identity::find(shell, &policy, args.identity.as_deref()).map_err(one)?.map(|identity| identity.person);
     decide::withdraw(&session.book, args.promotion, by, args.reason).await.map_err(|e| one(failure::of_engine(e)))?;
     let ledger = session.ledger().await.map_err(one)?;
-    let status =
-        ledger.promotions.get(&args.promotion).map_or(Status::Cancelled, sealift_domain::promotion::Promotion::status);
+    let status = ledger.promotions.get(&args.promotion).map_or(Status::Cancelled, |promotion| promotion.status());
     if global.json() {
         let value = serde_json::json!({"schema_version": 1, "promotion": args.promotion, "status": status});
         shell.print(&format!("{value}\n"));

@@ -34,7 +34,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
     let ledger = session.ledger().await.map_err(|d| vec![d])?;
     let wanted = |promotion: &&Promotion| args.environment.as_ref().is_none_or(|name| promotion.to == *name);
-    let promotions: Vec<&Promotion> = ledger.promotions.values().rev().filter(wanted).take(args.limit).collect();
+    let promotions: Vec<&Promotion> =
+        ledger.promotions.values().rev().map(AsRef::as_ref).filter(wanted).take(args.limit).collect();
     if global.json() {
         let records: Vec<_> = promotions.iter().map(|promotion| view::audit_record(&ledger, promotion)).collect();
         let value = serde_json::json!({"schema_version": 1, "promotions": records});

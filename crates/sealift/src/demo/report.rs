@@ -37,7 +37,7 @@ pub(super) async fn summary(
     let session = Session::open(&place.shell, global).await.map_err(|mut all| all.remove(0))?;
     let ledger = session.ledger().await?;
     let report = sealift_engine::audit::verify(&session.book, session.world.signatures.as_ref(), None).await;
-    let rollback = ledger.promotions.values().find_map(rollback_took);
+    let rollback = ledger.promotions.values().find_map(|promotion| rollback_took(promotion));
     let good = availability.failed == 0 && audit.tamper_detected && report.is_ok() && rollback.is_some();
     if global.json() {
         let value = json!({

@@ -145,7 +145,7 @@ impl Log for SqliteLog {
     }
 
     async fn objects(&self, digests: &[Digest]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
-        self.read(|connection| digests.iter().map(|digest| rows::object(&self.place, connection, *digest)).collect())
+        self.read(|connection| rows::objects(&self.place, connection, digests))
     }
 
     async fn last_snapshot(&self, size: u64) -> Result<Option<u64>, LogError> {

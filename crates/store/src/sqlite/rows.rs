@@ -1,6 +1,6 @@
 //! Rows of the tables, read strictly: what has not the form in which it was written is damage.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 use sealift_domain::digest::Digest;
 use sealift_engine::ports::log::{Head, LogError, MAX_LEAF};
 
@@ -147,10 +147,19 @@ impl Leaf {
 /// The largest object, in bytes.
 pub const MAX_OBJECT: usize = 256 << 20;
 
-/// An object by its digest, rehashed; `None` where there is none.
-pub(super) fn object(place: &Place, connection: &Connection, digest: Digest) -> Result<Option<Vec<u8>>, LogError> {
+/// Objects by their digests, each rehashed; `None` where there is none.
+pub(super) fn objects(
+    place: &Place,
+    connection: &Connection,
+    digests: &[Digest],
+) -> Result<Vec<Option<Vec<u8>>>, LogError> {
     let query = format!("SELECT CASE WHEN length(bytes) <= {MAX_OBJECT} THEN bytes END FROM object WHERE digest = ?1");
+    // Prepared once: a fold asks for thousands.
     let mut statement = connection.prepare(&query).map_err(|e| place.failed(e))?;
+    digests.iter().map(|digest| object(place, &mut statement, *digest)).collect()
+}
+
+fn object(place: &Place, statement: &mut Statement<'_>, digest: Digest) -> Result<Option<Vec<u8>>, LogError> {
     let found: Option<Vec<u8>> =
         statement.query_row([digest.as_bytes()], |row| row.get(0)).optional().map_err(|e| place.failed(e))?;
     match found {

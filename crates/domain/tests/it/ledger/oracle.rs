@@ -158,7 +158,8 @@ impl Oracle {
             let running: Vec<&Promotion> = ledger
                 .promotions
                 .values()
-                .filter(|p| p.to == environment && p.status() == Status::InProgress)
+                .map(AsRef::as_ref)
+                .filter(|p: &&Promotion| p.to == environment && p.status() == Status::InProgress)
                 .collect();
             assert!(running.len() <= 1, "{} promotions work on {environment}", running.len());
             assert_eq!(ledger.running_promotion(&environment), running.first().copied());
