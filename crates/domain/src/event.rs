@@ -125,7 +125,7 @@ pub struct LeaseTaken {
 pub struct Holder {
     /// Random, once for each run of the program.
     pub run: String,
-    /// The machine, by a digest of its id: enough to know whether it is this one.
+    /// The machine since its last boot and the process namespace, as a digest: enough to know whether it is this one.
     pub machine: Digest,
     /// The process.
     pub pid: u32,

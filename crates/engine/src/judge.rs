@@ -20,6 +20,7 @@ use crate::{
     error::EngineError,
     places,
     ports::registry::{Registry, RegistryErrorKind},
+    world::World,
 };
 
 /// Reads, by digest, the images that a promotion would copy.
@@ -79,13 +80,15 @@ pub fn facts(
     })
 }
 
-/// The digest over what the passing gates used: what an approver consents to, and nothing that a clock changes.
-pub fn evidence_digest(gates: &[Judged]) -> Digest {
+/// The digest over what the passing gates used and over the definition that the release would be started from: what an
+/// approver consents to, and nothing that a clock changes. Whoever edits the definition afterwards has no consent.
+pub fn evidence_digest(gates: &[Judged], definition: Option<Digest>) -> Digest {
     let mut lines: Vec<String> = gates
         .iter()
         .filter(|judged| judged.passed())
         .flat_map(|judged| judged.finding.evidence.iter().map(move |digest| format!("{} {digest}\n", judged.gate)))
         .collect();
+    lines.extend(definition.map(|digest| format!("definition {digest}\n")));
     lines.sort();
     lines.dedup();
     Digest::of(lines.concat().as_bytes())
@@ -111,12 +114,25 @@ pub fn parties<'a>(ledger: &Ledger, promotion: &'a Promotion) -> Parties<'a> {
     Parties { requester: &promotion.requester, authors: promotion.release.components().map(author).collect() }
 }
 
+/// The digest of the definition that a promotion would start its release from. A rollback starts from what is on record.
+pub fn definition(world: &World, promotion: &Promotion) -> Result<Option<Digest>, EngineError> {
+    match world.drivers.get(&promotion.to) {
+        Some(driver) if promotion.kind == Kind::Promote => Ok(Some(Digest::of(&driver.definition()?))),
+        _ => Ok(None),
+    }
+}
+
 /// Judges the gates of a promotion and decides what follows.
-pub fn judge(ledger: &Ledger, promotion: &Promotion, facts: &Facts) -> Result<Judgement, EngineError> {
+pub fn judge(
+    ledger: &Ledger,
+    promotion: &Promotion,
+    facts: &Facts,
+    definition: Option<Digest>,
+) -> Result<Judgement, EngineError> {
     let policy = places::policy(ledger)?;
     let environment = places::environment(ledger, &promotion.to)?;
     let gates = environment.gates.judge(facts);
-    let evidence = evidence_digest(&gates);
+    let evidence = evidence_digest(&gates, definition);
     let next = match blocked(&gates) {
         Some(next) => next,
         None => match &environment.approval {

@@ -7,7 +7,7 @@ use sealift_domain::{
     ledger::{Ledger, Notice},
     name::ChannelName,
     notice::NoticeKind,
-    promotion::{Ended, Promotion, PromotionId, Stage},
+    promotion::{Ended, Promotion, Stage},
     quantity::Period,
 };
 use serde_json::json;
@@ -32,19 +32,19 @@ pub enum Effort {
 /// Delivers what is pending. What a channel does not take stays pending and is tried again by the next run.
 pub async fn deliver(book: &Book, world: &World, effort: Effort) -> Result<(), EngineError> {
     let ledger = book.ledger().await?;
-    let mut blocked: BTreeSet<(PromotionId, ChannelName)> = BTreeSet::new();
+    // A channel that does not answer is asked no more in this run: people wait for the promotion, not for the channel.
+    let mut blocked: BTreeSet<ChannelName> = BTreeSet::new();
     let pending: Vec<(u64, Notice)> = ledger.outbox.pending().map(|(index, notice)| (index, notice.clone())).collect();
     for (index, notice) in pending {
         for channel in &notice.channels {
-            let lane = (notice.promotion, channel.clone());
-            if blocked.contains(&lane) {
+            if blocked.contains(channel) {
                 continue;
             }
             match try_channel(&ledger, world, index, &notice, channel, effort).await {
                 Tried::Taken => settle(book, index, channel, None).await?,
                 Tried::Refused(why) => settle(book, index, channel, Some(why)).await?,
                 Tried::Later => {
-                    blocked.insert(lane);
+                    blocked.insert(channel.clone());
                 }
             }
         }

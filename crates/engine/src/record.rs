@@ -76,6 +76,23 @@ pub async fn observe(world: &World, environment: &EnvironmentName) -> Result<Obs
     Ok(world.driver(environment)?.observe().await?)
 }
 
+/// Where a driver can read what runs, that counts, not what somebody says.
+pub async fn really_runs(world: &World, environment: &EnvironmentName, release: &Release) -> Result<(), EngineError> {
+    let Some(driver) = world.drivers.get(environment) else { return Ok(()) };
+    match driver.observe().await? {
+        Observed::Running { release: running, .. } if running == *release => Ok(()),
+        Observed::Running { release: running, .. } => {
+            Err(EngineError::NotFound(format!("{release} does not run in {environment}: {running} does")))
+        }
+        Observed::Nothing => {
+            Err(EngineError::NotFound(format!("nothing runs in {environment}, so {release} does not")))
+        }
+        Observed::Unknown { what } => Err(EngineError::NotFound(format!(
+            "{release} does not run in {environment}: something unknown does, {what}"
+        ))),
+    }
+}
+
 /// Records the verdict of checks that others ran.
 pub async fn verification(
     book: &Book,
@@ -132,6 +149,7 @@ pub async fn verify(
     refuse_while_running(&ledger, environment)?;
     let live = ledger.environments.get(environment).and_then(|record| record.live.clone());
     let live = live.ok_or_else(|| EngineError::NotFound(format!("nothing is live in {environment} by the record")))?;
+    really_runs(world, environment, &live.release).await?;
     let context = check_context(&ledger, &live.release, environment, "")?;
     let key = live.promotion.map_or_else(|| format!("baseline-{}", live.release), |id| format!("p{id}"));
     let deployment = Deployment {
@@ -156,6 +174,8 @@ pub async fn verify(
         observer.on(&Progress::Check { result: result.clone() });
         results.push(result);
     }
+    // What answered the checks must be what they are credited to, from before the first to after the last.
+    really_runs(world, environment, &live.release).await?;
     let passed = !results.is_empty() && results.iter().all(|result| result.passed);
     let summary = match results.iter().find(|result| !result.passed) {
         Some(bad) => format!("{}: {}", bad.check, bad.found),

@@ -4,6 +4,7 @@ use sealift_domain::{
     approval::{Proof, REQUEST_NAMESPACE, RequestStatement, STATEMENT_VERSION},
     digest::Digest,
     event::{Event, PromotionChanged},
+    freeze::HoldScope,
     ledger::Ledger,
     name::EnvironmentName,
     policy::Excluded,
@@ -67,7 +68,7 @@ pub fn choose(ledger: &Ledger, to: &EnvironmentName, named: Option<Release>) -> 
     }
 }
 
-/// The release to roll back to: the newest known-good one that is not live, or the one that a person named.
+/// The release to roll back to: the newest known-good one that is neither live nor on hold, or the one that a person named.
 pub fn choose_rollback(ledger: &Ledger, to: &EnvironmentName, named: Option<Release>) -> Result<Release, EngineError> {
     places::environment(ledger, to)?;
     let record = ledger.environments.get(to);
@@ -81,7 +82,10 @@ pub fn choose_rollback(ledger: &Ledger, to: &EnvironmentName, named: Option<Rele
             ))),
         };
     }
-    let target = known.iter().rev().find(|past| Some(&past.release) != live);
+    let held = |release: &Release| {
+        release.components().any(|(_, digest)| ledger.holds.contains_key(&HoldScope::Digest(digest)))
+    };
+    let target = known.iter().rev().find(|past| Some(&past.release) != live && !held(&past.release));
     target
         .map(|past| past.release.clone())
         .ok_or_else(|| EngineError::NoRollbackTarget(format!("no other release was ever verified in {to}")))

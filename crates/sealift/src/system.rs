@@ -77,12 +77,13 @@ impl Host for ThisHost {
     }
 }
 
-/// The machine since its last boot. Without both ids, no other process is ever taken for a process of this machine.
+/// The machine since its last boot, and the process namespace in it: within these, a process number means one process. A
+/// container without `/etc/machine-id` has both. Where they cannot be read, no other process is ever taken for one of ours.
 fn machine() -> Digest {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_else(|_| nonce());
-    Digest::of(
-        format!("{} {}", read("/etc/machine-id").trim(), read("/proc/sys/kernel/random/boot_id").trim()).as_bytes(),
-    )
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok();
+    let (Some(boot), Some(namespace)) = (boot, namespace) else { return Digest::of(nonce().as_bytes()) };
+    Digest::of(format!("{} {}", boot.trim(), namespace.display()).as_bytes())
 }
 
 /// When a process began, in clock ticks since boot: field 22 of `/proc/<pid>/stat`, proc(5). A zombie counts as gone.
@@ -102,6 +103,7 @@ mod tests {
     fn a_running_process_is_not_gone_and_a_dead_one_is() {
         let host = ThisHost::new();
         let me = host.holder();
+        assert_eq!(ThisHost::new().holder().machine, me.machine, "two runs on one machine know that they are");
         assert!(me.started > 0);
         assert!(!host.is_gone(&me));
         let other_run = Holder { run: "other".into(), ..me.clone() };

@@ -106,7 +106,14 @@ fn notifier(shell: &Shell, channel: &Channel) -> Result<Option<Arc<dyn Notifier>
         None => None,
         Some(name) => match shell.variable(name) {
             None => return Ok(None),
-            Some(text) => Some(text.parse().map_err(|error| failure::secret(name, &error))?),
+            // Nobody is kept from rolling back by a channel that cannot be told of it.
+            Some(text) => match text.parse() {
+                Ok(secret) => Some(secret),
+                Err(error) => {
+                    shell.tell(&format!("warning: notices wait: {}\n", failure::secret(name, &error).title));
+                    return Ok(None);
+                }
+            },
         },
     };
     let webhook = Webhook::new(&url, secret, Arc::new(SystemClock)).map_err(|error| failure::webhook(&error))?;

@@ -139,6 +139,7 @@ impl<'a> Worker<'a> {
         let ledger = self.book.ledger().await?;
         let sources = places::sources(&ledger, promotion(&ledger, id)?)?;
         let images = judge::read_images(self.world.registry.as_ref(), &sources).await;
+        let definition = judge::definition(self.world, promotion(&ledger, id)?)?;
         let judged = self
             .book
             .commit(|ground| {
@@ -148,7 +149,7 @@ impl<'a> Worker<'a> {
                     return Ok(Decision::nothing(None));
                 }
                 let facts = judge::facts(ground.ledger, promotion, images.clone(), ground.now)?;
-                let judgement = judge::judge(ground.ledger, promotion, &facts)?;
+                let judgement = judge::judge(ground.ledger, promotion, &facts, definition)?;
                 let value = (judgement.gates.clone(), judgement.next.clone());
                 let news = PromotionEvent::Judged(judgement);
                 Ok(Decision { drafts: self.judged(ground, promotion, news, &value.1)?, value: Some(value) })

@@ -75,7 +75,8 @@ pub(super) async fn trial(
     let sources = places::sources(&ledger, &promotion).map_err(engine)?;
     let images = judge::read_images(session.world.registry.as_ref(), &sources).await;
     let facts = judge::facts(&ledger, &promotion, images, now).map_err(engine)?;
-    let judgement = judge::judge(&ledger, &promotion, &facts).map_err(engine)?;
+    let definition = judge::definition(&session.world, &promotion).map_err(engine)?;
+    let judgement = judge::judge(&ledger, &promotion, &facts, definition).map_err(engine)?;
     Ok(Trial { promotion, gates: judgement.gates, next: judgement.next })
 }
 

@@ -97,6 +97,22 @@ async fn build(args: BuildArgs, global: &Global, shell: &Shell, session: &Sessio
         author: args.author,
         version: args.called.or_else(|| label("org.opencontainers.image.version")),
     };
+    if let Some(version) = build.version.as_ref().filter(|text| text.len() > 128 || text.chars().any(char::is_control))
+    {
+        return Err(failure::usage(format!(
+            "a version has at most 128 printable characters, this one has {}",
+            version.len()
+        )));
+    }
+    let ledger = session.ledger().await?;
+    if let Some(known) = ledger.builds.get(&build.digest).filter(|known| known.fact != build) {
+        let on_record = known.fact.version.as_deref().or(known.fact.commit.as_deref()).unwrap_or("without a version");
+        return Err(failure::usage(format!(
+            "{} is on record already, otherwise: {on_record}, at {}",
+            build.digest, known.at
+        ))
+        .next("what was built does not change; a new build has a new digest"));
+    }
     record::build(&session.book, &session.world, build).await.map_err(|error| match error {
         sealift_engine::error::EngineError::Registry(error) if error.kind == RegistryErrorKind::NotFound => {
             failure::of_registry(&error).next("push it first, then record it")
@@ -120,7 +136,11 @@ async fn deployment(
     let environment = &args.environment;
     let named = session.named_release(environment, &args.digest)?;
     let (release, definition) = match named {
-        Some(release) => (release, None),
+        Some(release) => {
+            let runs = record::really_runs(&session.world, environment, &release).await;
+            runs.map_err(failure::of_engine)?;
+            (release, None)
+        }
         None => match record::observe(&session.world, environment).await.map_err(failure::of_engine)? {
             Observed::Running { release, .. } => {
                 let driver = session.world.driver(environment).map_err(failure::of_engine)?;

@@ -29,6 +29,18 @@ fn refused_as_foreign(place: &Place, ran: &Ran, entries: u64) {
 }
 
 #[test]
+fn an_approval_does_not_cover_what_is_edited_into_the_deployment_afterwards() {
+    let place = staged();
+    place.request();
+    place.approve();
+    place.edit("state: production, drain", "state: production, env: {DATABASE_URL: \"evil\"}, drain");
+    place.run(&["promote", "--to", "production"]).ends(5);
+    assert_eq!(place.answers("production"), None, "nothing was started");
+    place.edit("state: production, env: {DATABASE_URL: \"evil\"}, drain", "state: production, drain");
+    place.run(&["promote", "--to", "production"]).ends(0);
+}
+
+#[test]
 fn whoever_edits_the_file_cannot_approve_himself() {
     let place = staged();
     let entries = place.ledger().size;
