@@ -39,6 +39,7 @@ pub fn of_driver(kind: DriverErrorKind) -> &'static str {
         DriverErrorKind::Migrate => "E0506",
         DriverErrorKind::Fenced => "E0507",
         DriverErrorKind::Unreachable => "E0508",
+        DriverErrorKind::Locked => "E0509",
     }
 }
 

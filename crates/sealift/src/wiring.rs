@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
 
 use sealift_domain::name::{ChannelName, EnvironmentName};
-use sealift_drivers::process::ProcessDriver;
+use sealift_drivers::{compose::ComposeDriver, process::ProcessDriver};
 use sealift_engine::{
     ports::{driver::Driver, log::Log, notifier::Notifier, registry::Registry, signature::Signatures},
     world::World,
@@ -62,7 +62,7 @@ pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
     let registry = registry(shell, config.registries.plain_http.clone())?;
     let mut drivers: BTreeMap<EnvironmentName, Arc<dyn Driver>> = BTreeMap::new();
     for (environment, deploy) in &config.deploy {
-        drivers.insert(environment.clone(), driver(shell, config, deploy, &registry)?);
+        drivers.insert(environment.clone(), driver(shell, config, environment, deploy, &registry)?);
     }
     let mut notifiers: BTreeMap<ChannelName, Arc<dyn Notifier>> = BTreeMap::new();
     for (name, channel) in &config.channels {
@@ -85,6 +85,7 @@ pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
 fn driver(
     shell: &Shell,
     config: &Config,
+    environment: &EnvironmentName,
     deploy: &Deploy,
     registry: &Arc<dyn Registry>,
 ) -> Result<Arc<dyn Driver>, Diagnostic> {
@@ -94,6 +95,11 @@ fn driver(
             process.state = config.directory.join(&process.state);
             let agent = vec![shell.program.clone().into_os_string(), OsString::from(AGENT_COMMAND)];
             let driver = ProcessDriver::new(process, registry.clone(), agent);
+            Ok(Arc::new(driver.map_err(|error| failure::of_driver(&error))?))
+        }
+        Deploy::Compose(compose) => {
+            let project = format!("{}-{environment}", config.policy.app);
+            let driver = ComposeDriver::new(compose.clone().rooted(&config.directory), &project, registry.clone());
             Ok(Arc::new(driver.map_err(|error| failure::of_driver(&error))?))
         }
     }

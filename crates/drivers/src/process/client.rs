@@ -11,12 +11,14 @@ use std::{
 use sealift_engine::ports::driver::{DriverError, DriverErrorKind};
 use tokio::{io::BufReader, process::Child, time::Instant};
 
+use crate::files;
+
 use super::{
     agent::{
         self, Socket,
         protocol::{Command, Ended, Outcome, Request, Response, Status, VERSION, receive, send},
     },
-    failure, files,
+    failure,
 };
 
 /// How long a started agent may take until it answers.

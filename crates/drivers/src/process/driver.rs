@@ -11,10 +11,12 @@ use std::{
 use async_trait::async_trait;
 use sealift_domain::{name::ComponentName, reference::Pinned, release::Release, undo::Observed};
 use sealift_engine::ports::{
-    driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, definition_digest},
+    driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, definition_digest},
     registry::Registry,
 };
 use tokio::time::Instant;
+
+use crate::health::{HealthProbe, Unwell};
 
 use super::{
     agent::{
@@ -25,7 +27,6 @@ use super::{
     client::AgentClient,
     config::Config,
     failure,
-    health::{HealthProbe, Unwell},
     image::Images,
     launch::{Launch, Secrets},
 };
@@ -276,7 +277,7 @@ impl Driver for ProcessDriver {
         Err(DriverError { kind: DriverErrorKind::Migrate, message, output })
     }
 
-    async fn prepare(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<(), DriverError> {
+    async fn prepare(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Prepared, DriverError> {
         let target = self.target(deployment)?;
         let up = self.bring_up(&target, deployment.fence, observer).await;
         if let Err(error) = &up
@@ -285,7 +286,8 @@ impl Driver for ProcessDriver {
         {
             observer.note(&format!("{} cannot be stopped: {error}", deployment.key));
         }
-        up
+        // What was pulled is not counted: this driver unpacks images itself and keeps no store of layers.
+        up.map(|()| Prepared::default())
     }
 
     async fn switch(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Observed, DriverError> {

@@ -37,18 +37,12 @@ pub mod agent;
 mod client;
 mod config;
 mod driver;
-mod files;
-mod health;
 mod image;
 mod launch;
 
 pub use client::stop_agent;
 pub use config::{Config, Listen};
 pub use driver::ProcessDriver;
+pub(crate) use image::stored_layers;
 
-use sealift_engine::ports::driver::{DriverError, DriverErrorKind};
-
-/// A failure without output of the release.
-fn failure(kind: DriverErrorKind, message: impl Into<String>) -> DriverError {
-    DriverError { kind, message: message.into(), output: Vec::new() }
-}
+use crate::failure;

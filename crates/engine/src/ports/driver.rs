@@ -52,6 +52,8 @@ pub enum DriverErrorKind {
     Migrate,
     /// Another, newer deployment owns the host.
     Fenced,
+    /// Another deployer holds the lock on the host.
+    Locked,
     /// The host or its tool cannot be reached.
     Unreachable,
 }
@@ -66,6 +68,13 @@ pub struct DriverError {
     pub message: String,
     /// What the release itself said before it was removed: the end of its log, a failing response. Kept as evidence.
     pub output: Vec<u8>,
+}
+
+/// What it took to prepare a candidate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// Bytes that the host pulled, as they are stored in the registry; `None` if the driver cannot tell.
+    pub pulled_bytes: Option<u64>,
 }
 
 /// Words for people about what a driver is doing.
@@ -102,7 +111,7 @@ pub trait Driver: Send + Sync {
     ) -> Result<(), DriverError>;
 
     /// Pulls by digest, starts the candidate beside what is live and waits until it is up. Nothing live is touched.
-    async fn prepare(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<(), DriverError>;
+    async fn prepare(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Prepared, DriverError>;
 
     /// Moves traffic to the candidate, keeps what was live running beside it, and returns what is live now, read back.
     async fn switch(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Observed, DriverError>;

@@ -35,7 +35,7 @@ use sealift_engine::{
     init,
     ports::{
         clock::{Clock, Entropy},
-        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver},
+        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared},
         host::Host,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
@@ -250,10 +250,10 @@ impl Driver for StubDriver {
         self.done(Step::Migrate, &d.key, DriverErrorKind::Migrate)
     }
 
-    async fn prepare(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<(), DriverError> {
+    async fn prepare(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
         let done = self.done(Step::Prepare, &d.key, DriverErrorKind::Unhealthy);
         tokio::task::yield_now().await;
-        done
+        done.map(|()| Prepared::default())
     }
 
     async fn switch(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Observed, DriverError> {

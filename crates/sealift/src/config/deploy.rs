@@ -40,6 +40,8 @@ macro_rules! drivers {
 drivers! {
     /// Child processes on this machine, see [`sealift_drivers::process`].
     Process "process" sealift_drivers::process::Config,
+    /// A service of a Docker Compose file on this host's engine, see [`sealift_drivers::compose`].
+    Compose "compose" sealift_drivers::compose::Config,
 }
 
 /// Reads `deploy`, a mapping of one key.

@@ -76,7 +76,7 @@ fn the_example_is_read() {
         ("ana", Some("ana@acme.dev"), Some("ana"))
     );
     let production = "production".parse().unwrap();
-    let Deploy::Process(process) = &config.deploy[&production];
+    let Deploy::Process(process) = &config.deploy[&production] else { panic!("{:?}", config.deploy) };
     assert_eq!(process.listen.address().port(), 8081);
     assert_eq!(config.registries.plain_http, ["registry.local:5000"]);
     assert_eq!(config.store, PathBuf::from("state/log.sqlite"));

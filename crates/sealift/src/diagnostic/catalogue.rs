@@ -123,6 +123,7 @@ catalogue! {
     E0506 Failed "the migration failed"
     E0507 Busy "a newer deployment owns the host"
     E0508 Failed "the host cannot be reached"
+    E0509 Busy "another deployer holds the lock on the host"
 
     E0601 Usage "the approval does not count"
     E0602 Usage "ssh-keygen failed"

@@ -10,8 +10,9 @@ use std::{
 use sealift_domain::{digest::Digest, name::ComponentName};
 use serde::{Deserialize, Serialize};
 
+use crate::files;
+
 use super::{
-    super::files,
     process::ProcessId,
     protocol::{Launch, Past, Secrets},
 };

@@ -4,8 +4,9 @@ use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
+
 use super::{
-    super::files,
     output::migration_log_path,
     process::{Running, Surroundings},
     protocol::{AgentError, Ended, ErrorKind, Launch, Secrets},

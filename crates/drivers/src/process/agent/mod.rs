@@ -30,7 +30,7 @@ use self::{
     control::Agent,
     protocol::{AgentError, Command, ErrorKind, Outcome, Response, VERSION, receive, send},
 };
-use super::files;
+use crate::files;
 
 pub(crate) use self::{
     control::check_key,

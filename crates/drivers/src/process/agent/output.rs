@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use sealift_domain::digest::Digest;
 
-use super::super::files;
+use crate::files;
 use std::io::Write;
 
 /// The size at which a log is cut, in bytes.

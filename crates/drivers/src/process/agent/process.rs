@@ -12,8 +12,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::files;
+
 use super::{
-    super::files,
     protocol::{Ended, Launch, Secrets},
 };
 

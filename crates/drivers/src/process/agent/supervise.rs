@@ -12,7 +12,7 @@ use super::{
     protocol::Ended,
     proxy::Backend,
 };
-use crate::process::files;
+use crate::files;
 
 /// The wait before a first restart; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

@@ -33,7 +33,8 @@ use self::{
     unpack::Unpacker,
 };
 pub(crate) use self::{manifest::Execution, rooted::resolve};
-use super::{failure, files};
+use super::failure;
+use crate::files;
 
 /// The most that one image may take unpacked, its tar headers included.
 pub(crate) const MAX_UNPACKED: ByteSize = ByteSize::from_bytes(4 << 30);
@@ -153,29 +154,13 @@ impl Images {
     async fn plan(&self, image: &Pinned) -> Result<Plan, DriverError> {
         let bad = |why: String| failure(DriverErrorKind::Pull, format!("{image}: {why}"));
         let machine = Platform::here();
-        let mut manifest = self.document(image).await?;
-        if let Document::Index(index) = &manifest {
-            let chosen = image.repository.at(index.pick(&machine).map_err(bad)?);
-            manifest = self.document(&chosen).await?;
-        }
-        let Document::Manifest(manifest) = manifest else {
-            return Err(bad("an index within an index is not run".to_owned()));
-        };
+        let manifest = manifest_for(self.registry.as_ref(), image, &machine).await?;
         manifest.runnable_layers().map_err(bad)?;
         let bytes = self.configuration(&image.repository, &manifest.config).await?;
         let configuration: Configuration =
             serde_json::from_slice(&bytes).map_err(|e| bad(format!("the image configuration does not parse: {e}")))?;
         configuration.check(&machine, manifest.layers.len()).map_err(bad)?;
         Ok(Plan { repository: image.repository.clone(), manifest, configuration })
-    }
-
-    async fn document(&self, image: &Pinned) -> Result<Document, DriverError> {
-        let raw = self.registry.manifest(image).await.map_err(|e| failure(DriverErrorKind::Pull, e.message))?;
-        if Digest::of(&raw.bytes) != image.digest {
-            return Err(failure(DriverErrorKind::Pull, format!("{image}: the manifest has another digest")));
-        }
-        serde_json::from_slice(&raw.bytes)
-            .map_err(|_| failure(DriverErrorKind::Pull, format!("{image} is neither an image manifest nor an index")))
     }
 
     async fn configuration(&self, repository: &Repository, blob: &Descriptor) -> Result<Vec<u8>, DriverError> {
@@ -250,6 +235,37 @@ impl Images {
     fn disk(&self, what: &str, error: &io::Error) -> DriverError {
         failure(DriverErrorKind::Pull, format!("cannot {what} in {}: {error}", self.dir.display()))
     }
+}
+
+/// The layers of an image for this machine, with their sizes as they are stored, in bytes.
+///
+/// # Errors
+/// [`DriverErrorKind::Pull`] if the registry or its manifest refuses.
+pub(crate) async fn stored_layers(registry: &dyn Registry, image: &Pinned) -> Result<Vec<(Digest, u64)>, DriverError> {
+    let manifest = manifest_for(registry, image, &Platform::here()).await?;
+    Ok(manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect())
+}
+
+async fn manifest_for(registry: &dyn Registry, image: &Pinned, machine: &Platform) -> Result<Manifest, DriverError> {
+    let bad = |why: String| failure(DriverErrorKind::Pull, format!("{image}: {why}"));
+    let mut manifest = document(registry, image).await?;
+    if let Document::Index(index) = &manifest {
+        let chosen = image.repository.at(index.pick(machine).map_err(bad)?);
+        manifest = document(registry, &chosen).await?;
+    }
+    match manifest {
+        Document::Manifest(manifest) => Ok(manifest),
+        Document::Index(_) => Err(bad("an index within an index is not run".to_owned())),
+    }
+}
+
+async fn document(registry: &dyn Registry, image: &Pinned) -> Result<Document, DriverError> {
+    let raw = registry.manifest(image).await.map_err(|e| failure(DriverErrorKind::Pull, e.message))?;
+    if Digest::of(&raw.bytes) != image.digest {
+        return Err(failure(DriverErrorKind::Pull, format!("{image}: the manifest has another digest")));
+    }
+    serde_json::from_slice(&raw.bytes)
+        .map_err(|_| failure(DriverErrorKind::Pull, format!("{image} is neither an image manifest nor an index")))
 }
 
 /// Applies the stored layer `blob` and removes it. Returns the digest of its uncompressed bytes and what is left of the budget.

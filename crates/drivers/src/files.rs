@@ -24,8 +24,17 @@ pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
 
 /// Replaces `path` by rename, so that a reader sees the old bytes or the new ones, and a power cut too.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_as(path, bytes, 0o600)
+}
+
+/// The same for a file that others have to read.
+pub(crate) fn replace_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_as(path, bytes, 0o644)
+}
+
+fn replace_as(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

@@ -1,0 +1,87 @@
+//! Migrations: a program of the candidate's image, run once, in a container whose name says for which deployment.
+//!
+//! The container is the journal. It is created under a name that can be had once only, it outlives this program, and its exit
+//! code is the outcome, whoever asks and however often.
+
+use std::time::Duration;
+
+use sealift_engine::ports::driver::{DriverError, DriverErrorKind, DriverObserver};
+
+use super::{
+    config::Strategy,
+    driver::{ComposeDriver, Target},
+    project::label,
+    tool::{Compose, Once},
+};
+
+/// How long a migration may take. Who needs longer migrates in the background.
+const MIGRATE_WITHIN: Duration = Duration::from_secs(6 * 3600);
+/// How much of its output is kept, in bytes.
+const OUTPUT: usize = 256 << 10;
+
+impl ComposeDriver {
+    /// Runs the migration unless it ran already, waits for it, and reports how it ended.
+    pub(super) async fn run_migration(
+        &self,
+        target: &Target<'_>,
+        argv: &[String],
+        observer: &dyn DriverObserver,
+    ) -> Result<(), DriverError> {
+        let name = self.migration(target.key());
+        let container = match self.engine.container(&name).await? {
+            Some(container) => {
+                observer.note(&format!("{name} was started before; {}", container.how()));
+                container
+            }
+            None => {
+                self.start_migration(target, argv, &name, observer).await?;
+                let failed = || crate::failure(DriverErrorKind::Migrate, format!("{name} was not created"));
+                self.engine.container(&name).await?.ok_or_else(failed)?
+            }
+        };
+        if !container.state.running && container.state.exit_code == 0 && !container.has_started() {
+            // Created and never started: a run was cut off between the two. Nothing has run yet.
+            self.engine.start(&container.id).await?;
+        }
+        let code = self.engine.wait(&container.id, MIGRATE_WITHIN).await?;
+        let output = self.engine.logs(&container.id, OUTPUT).await.unwrap_or_default();
+        if code == 0 {
+            return Ok(());
+        }
+        let message = format!("`{}` ended with exit code {code} in {name}", argv.join(" "));
+        Err(DriverError { kind: DriverErrorKind::Migrate, message, output })
+    }
+
+    async fn start_migration(
+        &self,
+        target: &Target<'_>,
+        argv: &[String],
+        name: &str,
+        observer: &dyn DriverObserver,
+    ) -> Result<(), DriverError> {
+        let compose = Compose::find(self.config.compose.as_deref(), &self.engine).await?;
+        let file = self.resolve(target, &compose).await?;
+        self.pull(target.image, observer).await?;
+        let fleet = self.fleet().await?;
+        if self.config.strategy == Strategy::BlueGreen {
+            self.share(target, &fleet, &compose, &file).await?;
+        }
+        let path = self.write_project("in-place.json", &file.in_place(&self.wanted(target)))?;
+        let labels = [format!("{}=migration", label::ROLE), format!("{}={}", label::PROJECT, self.project)];
+        observer.note(&format!("running `{}` in {name}", argv.join(" ")));
+        let once = Once { name, labels: &labels, argv };
+        compose.run_once(self.project_file(&self.project, &path), &target.config.service, once).await
+    }
+
+    fn migration(&self, key: &str) -> String {
+        format!("{}-{key}-migration", self.project)
+    }
+
+    /// Removes the container of a migration whose deployment is over.
+    pub(super) async fn forget_migration(&self, key: &str) -> Result<(), DriverError> {
+        match self.engine.container(&self.migration(key)).await? {
+            Some(container) => self.engine.remove(&container.id).await,
+            None => Ok(()),
+        }
+    }
+}
