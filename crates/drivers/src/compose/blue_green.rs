@@ -145,7 +145,11 @@ impl ComposeDriver {
         let backup = match before {
             Some(before) => before.ports().first().copied(),
             // Asked again after the switch: the other colour is the backup, if it runs.
-            None => self.colours().into_iter().find(|c| c.port != port).map(|c| c.port)
+            None => self
+                .colours()
+                .into_iter()
+                .find(|c| c.port != port)
+                .map(|c| c.port)
                 .filter(|other| fleet.on_port(*other).is_some_and(Container::runs)),
         };
         self.front.send_to(&Route { key: target.key().to_owned(), port: Some(port), backup }).await?;
@@ -191,11 +195,7 @@ impl ComposeDriver {
 
     /// The previous release, running and healthy: as it runs, or started again, or made anew from the image that is still
     /// there.
-    async fn bring_back(
-        &self,
-        previous: &Target<'_>,
-        observer: &dyn DriverObserver,
-    ) -> Result<Container, DriverError> {
+    async fn bring_back(&self, previous: &Target<'_>, observer: &dyn DriverObserver) -> Result<Container, DriverError> {
         let fleet = self.fleet().await?;
         let by_image = || {
             let mut with: Vec<_> = fleet.with_image(previous.image).collect();

@@ -61,7 +61,10 @@ impl ComposeDriver {
         let mut well_since: Option<Instant> = None;
         loop {
             let Some(now) = self.engine.container(&container.id).await? else {
-                return Err(failure(DriverErrorKind::Start, format!("{} was removed by another hand", container.name())));
+                return Err(failure(
+                    DriverErrorKind::Start,
+                    format!("{} was removed by another hand", container.name()),
+                ));
             };
             if !now.runs() || now.restart_count > restarts {
                 return Err(self.say(DriverErrorKind::Start, &now, format!("started, and then {}", now.how())).await);

@@ -53,7 +53,10 @@ impl Call {
     /// The command line for people; nobody runs this text.
     pub(super) fn words(&self) -> String {
         let words = self.argv.iter().map(|word| word.to_string_lossy());
-        words.map(|word| if word.contains(' ') { format!("'{word}'") } else { word.into_owned() }).collect::<Vec<_>>().join(" ")
+        words
+            .map(|word| if word.contains(' ') { format!("'{word}'") } else { word.into_owned() })
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Runs the tool to its end. Its exit code is for the caller to judge.
@@ -130,9 +133,14 @@ impl Ran {
 
 /// Whether a tool's words mean that no engine answers. The engine's client and both versions of Compose say so differently.
 fn engine_is_gone(words: &str) -> bool {
-    ["Cannot connect to the Docker daemon", "Couldn't connect to Docker daemon", "error during connect", "Is the docker daemon running"]
-        .iter()
-        .any(|sign| words.contains(sign))
+    [
+        "Cannot connect to the Docker daemon",
+        "Couldn't connect to Docker daemon",
+        "error during connect",
+        "Is the docker daemon running",
+    ]
+    .iter()
+    .any(|sign| words.contains(sign))
 }
 
 async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {

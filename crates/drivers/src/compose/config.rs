@@ -178,7 +178,9 @@ impl Config {
     fn validate_names(&self) -> Result<(), String> {
         // The characters that Compose allows (Compose Specification, "services" and "name").
         let service = |text: &str| {
-            !text.is_empty() && text.len() <= 100 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            !text.is_empty()
+                && text.len() <= 100
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         };
         let project = |text: &str| {
             text.len() <= 100
@@ -193,7 +195,10 @@ impl Config {
         }
         if let Some(nginx) = &self.nginx {
             if !service(&nginx.upstream) {
-                return Err(format!("`nginx`: the upstream `{}` is no name of letters, digits, `.`, `_` and `-`", nginx.upstream));
+                return Err(format!(
+                    "`nginx`: the upstream `{}` is no name of letters, digits, `.`, `_` and `-`",
+                    nginx.upstream
+                ));
             }
             if nginx.command.first().is_none_or(String::is_empty) {
                 return Err("`nginx`: its `command` names no program".to_owned());
@@ -212,18 +217,23 @@ impl Config {
 
     fn validate_ports(&self) -> Result<(), String> {
         match (self.strategy, self.ports) {
-            (Strategy::BlueGreen, None) => Err("`strategy: blue-green` needs `ports: [18080, 18081]`, two free ports on which \
+            (Strategy::BlueGreen, None) => {
+                Err("`strategy: blue-green` needs `ports: [18080, 18081]`, two free ports on which \
                 releases take turns; or say `strategy: recreate`"
-                .to_owned()),
+                    .to_owned())
+            }
             (Strategy::BlueGreen, Some([a, b])) if a == 0 || b == 0 || a == b => {
                 Err(format!("`ports` are two different ports from 1 to 65535, not {a} and {b}"))
             }
             (Strategy::Recreate, Some(_)) => {
-                Err("`ports` belong to `strategy: blue-green`; with `recreate` the Compose file's own ports are used".to_owned())
+                Err("`ports` belong to `strategy: blue-green`; with `recreate` the Compose file's own ports are used"
+                    .to_owned())
             }
-            (Strategy::Recreate, None) if self.nginx.is_some() => Err("`nginx` belongs to `strategy: blue-green`; with \
+            (Strategy::Recreate, None) if self.nginx.is_some() => {
+                Err("`nginx` belongs to `strategy: blue-green`; with \
                 `recreate` the port never changes, and nginx needs no word from Sealift"
-                .to_owned()),
+                    .to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -314,7 +324,10 @@ mod tests {
             (r#"{"service": "web", "strategy": "recreate", "engine": "prod"}"#, "`engine` is an address"),
             (r#"{"service": "web", "strategy": "recreate", "env_from": ["A B"]}"#, "`env_from`: `A B`"),
             (r#"{"service": "web", "strategy": "recreate", "drain": "2h"}"#, "are at most"),
-            (r#"{"service": "web", "ports": [1, 2], "nginx": {"include": "a", "upstream": "a;b"}}"#, "the upstream `a;b`"),
+            (
+                r#"{"service": "web", "ports": [1, 2], "nginx": {"include": "a", "upstream": "a;b"}}"#,
+                "the upstream `a;b`",
+            ),
         ];
         for (text, why) in wrong {
             let found = parse(text).validate().unwrap_err();
@@ -324,12 +337,16 @@ mod tests {
 
     #[test]
     fn a_definition_comes_back_with_todays_machine_and_front() {
-        let then = parse(r#"{"service": "web", "ports": [1, 2], "health": "/h", "state": "/old", "file": "/old/c.yaml"}"#);
+        let then =
+            parse(r#"{"service": "web", "ports": [1, 2], "health": "/h", "state": "/old", "file": "/old/c.yaml"}"#);
         let definition = then.definition("services: {}\n").unwrap();
         assert!(!String::from_utf8_lossy(&definition).contains("/old"));
         let now = parse(r#"{"service": "api", "ports": [3, 4], "state": "/new", "file": "/new/c.yaml"}"#);
         let (back, text) = now.from_definition(&definition).unwrap();
-        assert_eq!((back.service.as_str(), back.health.as_deref(), text.as_str()), ("web", Some("/h"), "services: {}\n"));
+        assert_eq!(
+            (back.service.as_str(), back.health.as_deref(), text.as_str()),
+            ("web", Some("/h"), "services: {}\n")
+        );
         assert_eq!((back.ports, back.state), (Some([3, 4]), Some("/new".into())));
         let foreign = br#"{"driver":"process"}"#;
         assert!(now.from_definition(foreign).unwrap_err().contains("not for `compose`"));

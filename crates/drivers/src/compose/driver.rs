@@ -155,7 +155,8 @@ impl ComposeDriver {
     /// Writes a generated project file and returns where.
     pub(super) fn write_project(&self, name: &str, project: &serde_json::Value) -> Result<PathBuf, DriverError> {
         let path = self.host.path(name);
-        let text = serde_json::to_vec_pretty(project).map_err(|e| failure(DriverErrorKind::Preflight, e.to_string()))?;
+        let text =
+            serde_json::to_vec_pretty(project).map_err(|e| failure(DriverErrorKind::Preflight, e.to_string()))?;
         self.host.write(&path, &text)?;
         Ok(path)
     }
@@ -167,7 +168,8 @@ impl ComposeDriver {
             match super::host::connections_to(port) {
                 Ok(0) => return,
                 Ok(n) if tokio::time::Instant::now() >= deadline => {
-                    observer.note(&format!("{n} connections to port {port} are still open after {}", self.config.drain));
+                    observer
+                        .note(&format!("{n} connections to port {port} are still open after {}", self.config.drain));
                     return;
                 }
                 Ok(_) => tokio::time::sleep(LOOK_EVERY).await,

@@ -293,7 +293,8 @@ impl Engine {
         let ran = call.succeed(DriverErrorKind::Pull).await?;
         // One line an event: `<first 12 digits of the layer's digest>: Pull complete`.
         let text = String::from_utf8_lossy(&ran.stdout);
-        let moved = text.lines().filter_map(|line| line.split_once(": ").filter(|(_, event)| *event == "Pull complete"));
+        let moved =
+            text.lines().filter_map(|line| line.split_once(": ").filter(|(_, event)| *event == "Pull complete"));
         Ok(moved.map(|(layer, _)| layer.trim().to_owned()).collect())
     }
 
@@ -361,7 +362,10 @@ mod tests {
             "Config":{"Image":"r/a@sha256:2","Labels":{"a":"b"}},
             "HostConfig":{"PortBindings":{"8080/tcp":[{"HostIp":"127.0.0.1","HostPort":"18080"}],"9/tcp":null}}}"#;
         let container: Container = serde_json::from_str(text).unwrap();
-        assert_eq!((container.name(), container.label("a"), container.label("b")), ("hello-blue-web-1", Some("b"), None));
+        assert_eq!(
+            (container.name(), container.label("a"), container.label("b")),
+            ("hello-blue-web-1", Some("b"), None)
+        );
         assert_eq!((container.ports(), container.runs()), (vec![18080], false));
         assert_eq!(container.how(), "it keeps being restarted, last exit code 1");
         assert_eq!(container.state.health.unwrap().last().unwrap(), "exit code 7: no; way");
@@ -370,7 +374,9 @@ mod tests {
     #[test]
     fn an_image_is_the_one_that_the_registry_named() {
         let digest = format!("sha256:{}", "a".repeat(64));
-        let text = format!(r#"{{"RepoDigests":["127.0.0.1:5000/a@{digest}"],"Config":{{"Healthcheck":{{"Test":["NONE"]}}}}}}"#);
+        let text = format!(
+            r#"{{"RepoDigests":["127.0.0.1:5000/a@{digest}"],"Config":{{"Healthcheck":{{"Test":["NONE"]}}}}}}"#
+        );
         let image: LocalImage = serde_json::from_str(&text).unwrap();
         assert!(image.is(&format!("127.0.0.1:5000/a@{digest}").parse().unwrap()));
         assert!(!image.is(&format!("127.0.0.1:5000/b@{digest}").parse().unwrap()));

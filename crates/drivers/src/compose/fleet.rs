@@ -102,7 +102,8 @@ pub(super) async fn identify(engine: &Engine, container: &Container) -> Result<O
     let Some(digest) = digest.and_then(|digest| digest.parse::<Digest>().ok()) else {
         return unknown(format!("{name} runs {written}, for which the engine knows no digest of a registry"));
     };
-    let component = container.label(label::COMPONENT).and_then(|name| name.parse().ok()).unwrap_or_else(ComponentName::only);
+    let component =
+        container.label(label::COMPONENT).and_then(|name| name.parse().ok()).unwrap_or_else(ComponentName::only);
     let definition = container.label(label::DEFINITION).and_then(|digest| digest.parse().ok());
     Ok(match Release::new([(component, digest)].into()) {
         Some(release) => Observed::Running { release, definition },

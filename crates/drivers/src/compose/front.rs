@@ -137,7 +137,9 @@ impl Front {
                 Ok(found) if found == wanted => return Ok(()),
                 found if Instant::now() >= deadline => {
                     let found = found.unwrap_or_else(|e| e);
-                    let why = format!("nginx was told to forward to {wanted}, and {RELOAD_WITHIN:?} later port {port} says: {found}");
+                    let why = format!(
+                        "nginx was told to forward to {wanted}, and {RELOAD_WITHIN:?} later port {port} says: {found}"
+                    );
                     return Err(failure(DriverErrorKind::Switch, why));
                 }
                 _ => tokio::time::sleep(ASK_EVERY).await,
@@ -186,7 +188,8 @@ fn stamp(route: &Route) -> String {
 
 /// The port of the first server that is neither a backup nor down, in nginx's syntax or as a bare address.
 fn first_port(text: &str) -> Option<u16> {
-    let uncommented: String = text.lines().map(|line| line.split('#').next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let uncommented: String =
+        text.lines().map(|line| line.split('#').next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     if let Some(port) = uncommented.trim().strip_prefix("127.0.0.1:").and_then(|port| port.parse().ok()) {
         return Some(port);
     }
@@ -216,7 +219,12 @@ mod tests {
     use super::*;
 
     fn nginx() -> Nginx {
-        Nginx { include: "/x".into(), upstream: "hello".to_owned(), command: vec!["nginx".to_owned()], status_port: Some(19) }
+        Nginx {
+            include: "/x".into(),
+            upstream: "hello".to_owned(),
+            command: vec!["nginx".to_owned()],
+            status_port: Some(19),
+        }
     }
 
     fn route(port: Option<u16>, backup: Option<u16>) -> Route {

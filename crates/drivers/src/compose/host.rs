@@ -130,7 +130,11 @@ impl Host {
             failure(DriverErrorKind::Preflight, why)
         };
         let journal: Journal = serde_json::from_slice(&bytes).map_err(|e| refuse(e.to_string()))?;
-        if journal.format == FORMAT { Ok(journal) } else { Err(refuse(format!("its format is {}, not {FORMAT}", journal.format))) }
+        if journal.format == FORMAT {
+            Ok(journal)
+        } else {
+            Err(refuse(format!("its format is {}, not {FORMAT}", journal.format)))
+        }
     }
 
     /// Replaces a file of the state directory, or one elsewhere on the host.
@@ -174,8 +178,8 @@ impl Held {
     }
 
     fn store(&self) -> Result<(), DriverError> {
-        let bytes = serde_json::to_vec_pretty(&self.journal)
-            .map_err(|e| failure(DriverErrorKind::Preflight, e.to_string()))?;
+        let bytes =
+            serde_json::to_vec_pretty(&self.journal).map_err(|e| failure(DriverErrorKind::Preflight, e.to_string()))?;
         self.host.write(&self.host.path("journal.json"), &bytes)
     }
 }

@@ -72,7 +72,8 @@ impl Resolved {
     /// The memory that the service may use, in bytes, where the file limits it.
     pub(super) fn memory_limit(&self) -> Option<u64> {
         let own = self.own()?;
-        let limit = own.get("mem_limit").or_else(|| own.get("deploy")?.get("resources")?.get("limits")?.get("memory"))?;
+        let limit =
+            own.get("mem_limit").or_else(|| own.get("deploy")?.get("resources")?.get("limits")?.get("memory"))?;
         limit.as_u64().or_else(|| limit.as_str()?.parse().ok())
     }
 
@@ -80,10 +81,14 @@ impl Resolved {
     fn published(&self) -> Result<u16, String> {
         let ports = self.own().and_then(|own| own.get("ports")).and_then(Value::as_array);
         let ports: Vec<&Value> = ports.into_iter().flatten().collect();
-        let target = |port: &Value| port.get("target").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+        let target =
+            |port: &Value| port.get("target").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
         match ports.as_slice() {
             [port] => target(port).ok_or_else(|| format!("`ports` of `{}` cannot be read: {port}", self.service)),
-            [] => Err(format!("`{}` publishes no port; name the one that it listens on with `container_port`", self.service)),
+            [] => Err(format!(
+                "`{}` publishes no port; name the one that it listens on with `container_port`",
+                self.service
+            )),
             many => Err(format!(
                 "`{}` publishes {} ports, and only one of them can take turns; name it with `container_port`, and publish the \
                  others from another service",
@@ -98,14 +103,19 @@ impl Resolved {
         let Some(own) = self.own() else { return Ok(()) };
         let service = &self.service;
         if own.get("network_mode").is_some_and(|mode| mode != "bridge") {
-            return Err(format!("`network_mode` of `{service}`: two releases side by side need a network of the project; remove it, or use `strategy: recreate`"));
+            return Err(format!(
+                "`network_mode` of `{service}`: two releases side by side need a network of the project; remove it, or use `strategy: recreate`"
+            ));
         }
         let networks = own.get("networks").and_then(Value::as_object);
-        let fixed = networks.into_iter().flatten().find(|(_, of)| {
-            ["ipv4_address", "ipv6_address", "mac_address"].iter().any(|key| of.get(key).is_some())
-        });
+        let fixed = networks
+            .into_iter()
+            .flatten()
+            .find(|(_, of)| ["ipv4_address", "ipv6_address", "mac_address"].iter().any(|key| of.get(key).is_some()));
         if let Some((network, _)) = fixed {
-            return Err(format!("`networks: {network}` of `{service}` has a fixed address, which two releases cannot share; remove it"));
+            return Err(format!(
+                "`networks: {network}` of `{service}` has a fixed address, which two releases cannot share; remove it"
+            ));
         }
         for mount in own.get("volumes").and_then(Value::as_array).into_iter().flatten() {
             let of = |key: &str| mount.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -219,7 +229,8 @@ mod tests {
     use super::*;
 
     fn resolved(own: Value) -> Resolved {
-        let mut service = json!({"image": "x", "ports": [{"target": 3000, "published": "80"}], "networks": {"default": null}});
+        let mut service =
+            json!({"image": "x", "ports": [{"target": 3000, "published": "80"}], "networks": {"default": null}});
         for (key, value) in own.as_object().unwrap() {
             service[key] = value.clone();
         }
@@ -260,7 +271,10 @@ mod tests {
         let writable = json!({"volumes": [{"type": "volume", "source": "up", "target": "/up"}]});
         let refused = [
             (json!({"network_mode": "host"}), "`network_mode` of `web`"),
-            (json!({"networks": {"default": {"ipv4_address": "10.0.0.2"}}}), "`networks: default` of `web` has a fixed"),
+            (
+                json!({"networks": {"default": {"ipv4_address": "10.0.0.2"}}}),
+                "`networks: default` of `web` has a fixed",
+            ),
             (writable.clone(), "`shared_volumes: [up]`"),
             (json!({"ports": []}), "publishes no port"),
             (json!({"ports": [{"target": 1}, {"target": 2}]}), "publishes 2 ports"),

@@ -14,9 +14,7 @@ use tokio::sync::watch;
 
 use crate::files;
 
-use super::{
-    protocol::{Ended, Launch, Secrets},
-};
+use super::protocol::{Ended, Launch, Secrets};
 
 /// The environment variables by which a process is found whose agent died before it could note the process id.
 const MARK_STATE: &str = "SEALIFT_STATE";

@@ -8,9 +8,10 @@ use sealift_domain::{
     digest::Digest,
     promotion::{Done, VerificationSummary},
     release::Release,
+    undo::Observed,
 };
 
-use super::{Context, Outcome, StepError};
+use super::{Context, Outcome, StepError, deploy::observed_in_words};
 use crate::{
     checks::askable,
     code, places,
@@ -61,6 +62,12 @@ impl Worker<'_> {
         if results.iter().any(|result| !result.passed) {
             return Err(self.verification_failed(context, &candidate, results).await);
         }
+        // Checks ask whoever answers, and that may be the release before. What runs is read once more.
+        if let Some(instead) = self.runs_instead(context).await? {
+            let message = format!("every check holds, but {instead}");
+            let log = self.log_of(context, &candidate).await;
+            return Err(StepError::new(code::NOT_RUNNING, message).keep(log));
+        }
         let (summary, report) = summarise(&results, &watch::total(&watched));
         let found = verified_in_words(&summary);
         Ok(Outcome { done: Done::Verify(summary), evidence: vec![report], found })
@@ -96,15 +103,31 @@ impl Worker<'_> {
         results: Vec<CheckResult>,
     ) -> StepError {
         let failed = results.into_iter().find(|result| !result.passed);
-        let (message, output) = match failed {
+        let (mut message, output) = match failed {
             Some(result) => (format!("{}: {}", result.check, result.found), result.output),
             None => ("no check was run".to_owned(), Vec::new()),
         };
-        let log = match self.world.driver(&context.promotion.to) {
+        // A check that fails because the release is gone is told with that reason.
+        if let Ok(Some(instead)) = self.runs_instead(context).await {
+            message = format!("{message}; {instead}");
+        }
+        let log = self.log_of(context, candidate).await;
+        StepError::new(code::VERIFICATION, message).keep(output).keep(log)
+    }
+
+    /// What runs, in words, if it is not the release that was made live.
+    async fn runs_instead(&self, context: &Context<'_>) -> Result<Option<String>, StepError> {
+        let observed = self.world.driver(&context.promotion.to)?.observe().await?;
+        let right = matches!(&observed, Observed::Running { release, .. } if *release == context.promotion.release);
+        Ok((!right).then(|| observed_in_words(context.ledger, &observed)))
+    }
+
+    /// The end of the candidate's log, as far as it can be had: the error that it would explain is told in any case.
+    async fn log_of(&self, context: &Context<'_>, candidate: &Deployment) -> Vec<u8> {
+        match self.world.driver(&context.promotion.to) {
             Ok(driver) => driver.logs(candidate, KEPT_LOG).await.unwrap_or_default(),
             Err(_) => Vec::new(),
-        };
-        StepError::new(code::VERIFICATION, message).keep(output).keep(log)
+        }
     }
 
     /// What the checks may know of `release`.
