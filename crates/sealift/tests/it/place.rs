@@ -395,7 +395,7 @@ impl Ran {
 
 /// Six ports that are free now, and that nobody is given who asks the system for any port: those begin at 32768
 /// (`net.ipv4.ip_local_port_range`), so a client's connection never takes one between now and its use.
-fn free_ports() -> [u16; 6] {
+pub(crate) fn free_ports() -> [u16; 6] {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(97);
     let mut ports = [0; 6];
