@@ -94,6 +94,15 @@ impl Nginx {
         format!("https://127.0.0.1:{}{path}", self.port)
     }
 
+    /// The version that answers through it; `None` if none does.
+    pub(crate) fn version(&self) -> Option<String> {
+        let (authority, url) = (self.certificate(), self.url("/"));
+        let asked =
+            Command::new("curl").args(["--silent", "--fail", "--cacert"]).arg(authority).arg(url).output().unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&asked.stdout).ok()?;
+        Some(body["version"].as_str()?.to_owned())
+    }
+
     /// The requests in the access log, and those of them that failed.
     pub(crate) fn failed_in_log(&self) -> Logged {
         let text = std::fs::read_to_string(self.directory.path().join("access.log")).unwrap();
@@ -119,6 +128,8 @@ fn make_certificate(directory: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        // A certificate that is its own authority and an ordinary server at once; TLS refuses a server that says it is an authority.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(directory)
         .stdin(Stdio::null())

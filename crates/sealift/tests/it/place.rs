@@ -45,6 +45,8 @@ pub(crate) struct Place {
     pub(crate) production: Server,
     /// Front, first and second port of staging, then of production.
     pub(crate) ports: [u16; 6],
+    /// More variables for every command.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 /// How a command ended.
@@ -77,7 +79,7 @@ impl Place {
         let staging = runtime.block_on(Server::start(staging)).unwrap();
         let production = runtime.block_on(Server::start(production)).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let place = Self { directory, runtime, staging, production, ports: free_ports() };
+        let place = Self { directory, runtime, staging, production, ports: free_ports(), variables: Vec::new() };
         std::fs::create_dir(place.path("keys")).unwrap();
         for person in ["ana", "bob", "eve"] {
             place.make_key(person);
@@ -283,7 +285,10 @@ environments:
         let home = self.directory.path().display().to_string();
         let path = std::env::var("PATH").unwrap_or_default();
         Shell {
-            variables: [("HOME".to_owned(), home), ("PATH".to_owned(), path)].into(),
+            variables: [("HOME".to_owned(), home), ("PATH".to_owned(), path)]
+                .into_iter()
+                .chain(self.variables.iter().cloned())
+                .collect(),
             directory: self.directory.path().to_owned(),
             stdout: Stream::new(std::io::sink()),
             stderr: Stream::new(std::io::sink()),
@@ -340,6 +345,7 @@ environments:
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 }

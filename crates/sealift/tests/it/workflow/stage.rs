@@ -16,7 +16,7 @@ pub(crate) trait Deploys {
     /// Whether what it needs is there; otherwise the test is skipped.
     fn is_there(&self, test: &str) -> bool;
     /// Edits of the configuration that make it the driver of both environments, as texts and their replacements.
-    fn edits(&self, place: &Place) -> Vec<(String, String)>;
+    fn edits(&mut self, place: &mut Place) -> Vec<(String, String)>;
     /// A release of the web service as it deploys them, whose image sets these variables.
     fn image(&self, version: &str, variables: &[(&str, &str)]) -> Built;
     /// The version that answers in an environment.
@@ -31,7 +31,7 @@ impl Deploys for Process {
         true
     }
 
-    fn edits(&self, _: &Place) -> Vec<(String, String)> {
+    fn edits(&mut self, _: &mut Place) -> Vec<(String, String)> {
         Vec::new()
     }
 
@@ -45,7 +45,7 @@ impl Deploys for Process {
 }
 
 /// The stage.
-pub(crate) struct Stage {
+pub(crate) struct Stage<D = Process> {
     pub(crate) place: Place,
     /// Staging's registry.
     pub(crate) staging: RealRegistry,
@@ -54,21 +54,22 @@ pub(crate) struct Stage {
     /// Between Sealift and production's registry.
     pub(crate) relay: Relay,
     receiver: Receiver,
-    driver: Box<dyn Deploys>,
+    /// What differs from driver to driver.
+    pub(crate) driver: D,
 }
 
-impl Stage {
+impl<D: Deploys> Stage<D> {
     /// A stage with a log, after these edits of the configuration. `None` if something is not there that it needs.
-    pub(crate) fn new(test: &str, driver: impl Deploys + 'static, edits: &[(&str, &str)]) -> Option<Self> {
+    pub(crate) fn new(test: &str, mut driver: D, edits: &[(&str, &str)]) -> Option<Self> {
         if !real_registry::are_there(test) || !driver.is_there(test) {
             return None;
         }
-        let (place, receiver) = (Place::new(), Receiver::start());
+        let (mut place, receiver) = (Place::new(), Receiver::start());
         let (staging, production) = (RealRegistry::start(), RealRegistry::start());
         let relay = Relay::to(&production.address());
         place.edit(&place.staging.address().to_string(), &staging.address());
         place.edit(&place.production.address().to_string(), &relay.address());
-        for (from, to) in driver.edits(&place) {
+        for (from, to) in driver.edits(&mut place) {
             place.edit(&from, &to);
         }
         for (from, to) in edits {
@@ -78,7 +79,7 @@ impl Stage {
         let text = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
         place.write("sealift.yaml", &format!("{text}notify:\n  - {{webhook: \"{}\", on: {every}}}\n", receiver.url()));
         place.run(&["init"]).ends(0);
-        Some(Self { place, staging, production, relay, receiver, driver: Box::new(driver) })
+        Some(Self { place, staging, production, relay, receiver, driver })
     }
 
     /// An image of the web service that sets these variables.
@@ -149,6 +150,18 @@ impl Stage {
         let last = self.notices(id).pop();
         let told = format!("promotion.{state}");
         assert_eq!(last.as_deref(), Some(told.as_str()), "{:?}", self.notices(id));
+        self.place.audited();
+        record
+    }
+
+    /// A promotion got stuck with this code of what blocked the way back: people were told, and production is on hold.
+    #[track_caller]
+    pub(crate) fn stuck(&self, id: u64, code: &str) -> Value {
+        let record = self.place.promotion(id);
+        assert_eq!((&record["state"], &record["exit_code"]), (&"stuck".into(), &7.into()), "{record:#}");
+        assert!(record["stage"].to_string().contains(&format!("\"{code}\"")), "{code}: {record:#}");
+        assert_eq!(self.notices(id).last().map(String::as_str), Some("promotion.stuck"));
+        self.place.run(&["hold", "list"]).ends(0).says("production");
         self.place.audited();
         record
     }
