@@ -93,7 +93,7 @@ fn what_is_rejected_is_cancelled() {
     // The approver's machine may not know where notices go; the next run tells it, and asks for nothing without a signature.
     stage.promote().ends(2).says("E0603");
     stage.ended(id, "cancelled", "", 10, Some(("1.0.0", &good)));
-    stage.place.run(&["status", &id.to_string()]).ends(0).says("not on a Friday");
+    stage.place.run(&["status", &id.to_string()]).ends(0).says("not on a Friday").says("E0414");
     assert_eq!(stage.notices(id), ["promotion.approval-wanted", "promotion.cancelled"]);
     let way = [&TO_JUDGEMENT[..], &["main.J", "main.K", "main.L", "main.M", "main.N"]].concat();
     covers(Covered { test: TEST, boxes: &way, state: "cancelled", code: "E0414", exit: 10 });
