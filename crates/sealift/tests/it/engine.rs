@@ -19,7 +19,7 @@ pub(crate) enum Part {
     ComposeV1,
     /// Compose v2, as the plugin of `docker` or as a program.
     ComposeV2,
-    /// nginx and openssl.
+    /// nginx, openssl for its certificate, and python3 for load.
     Nginx,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn are_there(test: &str, parts: &[Part]) -> bool {
     let absent = parts.iter().flat_map(|part| match part {
         Part::ComposeV1 if compose_v1().is_none() => vec!["docker-compose is not in PATH".to_owned()],
         Part::ComposeV2 if compose_v2().is_none() => vec!["no Compose v2: run scripts/compose-v2".to_owned()],
-        Part::Nginx => real::absent(&["nginx", "openssl"]),
+        Part::Nginx => real::absent(&["nginx", "openssl", "python3"]),
         Part::ComposeV1 | Part::ComposeV2 => Vec::new(),
     });
     real::is_complete(test, &absent.collect::<Vec<_>>())

@@ -4,6 +4,7 @@
 mod architecture;
 mod baseline;
 mod commands;
+mod containers;
 mod demo;
 mod dependencies;
 mod engine;

@@ -84,9 +84,9 @@ impl Nginx {
         self.directory.path().join("upstream.conf")
     }
 
-    /// The certificate, which is its own authority.
-    pub(crate) fn certificate(&self) -> PathBuf {
-        self.directory.path().join("cert.pem")
+    /// The certificate of the authority that its own is signed by.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
     }
 
     /// The address for a path that begins with `/`.
@@ -96,7 +96,7 @@ impl Nginx {
 
     /// The version that answers through it; `None` if none does.
     pub(crate) fn version(&self) -> Option<String> {
-        let (authority, url) = (self.certificate(), self.url("/"));
+        let (authority, url) = (self.authority(), self.url("/"));
         let asked =
             Command::new("curl").args(["--silent", "--fail", "--cacert"]).arg(authority).arg(url).output().unwrap();
         let body: serde_json::Value = serde_json::from_slice(&asked.stdout).ok()?;
@@ -105,10 +105,15 @@ impl Nginx {
 
     /// The requests in the access log, and those of them that failed.
     pub(crate) fn failed_in_log(&self) -> Logged {
-        let text = std::fs::read_to_string(self.directory.path().join("access.log")).unwrap();
+        let text = self.access_log();
         let failed = |line: &&str| line.split(' ').next().is_some_and(|s| s == "499" || s.starts_with('5'));
         let failed = text.lines().filter(failed).map(str::to_owned).collect();
         Logged { requests: text.lines().count(), failed }
+    }
+
+    /// The access log: status, seconds, address of the upstream and request on each line.
+    pub(crate) fn access_log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("access.log")).unwrap()
     }
 
     /// What it complained of.
@@ -123,19 +128,25 @@ fn argv(directory: &Path) -> Vec<String> {
     vec![text(&program), "-p".to_owned(), text(directory), "-c".to_owned(), text(&directory.join("nginx.conf"))]
 }
 
-/// A certificate for this machine that is its own authority, valid for a day.
+/// An authority and its certificate for this machine, both valid for a day. They are two, because TLS clients refuse an
+/// authority's own certificate as a server's.
 fn make_certificate(directory: &Path) {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        // A certificate that is its own authority and an ordinary server at once; TLS refuses a server that says it is an authority.
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let authority = ["-x509", "-days", "1", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"];
+    openssl(directory, &[&["req"], &key[..], &authority].concat());
+    openssl(
+        directory,
+        &[&["req"], &key[..], &["-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "csr.pem"]].concat(),
+    );
+    let names = "basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n";
+    std::fs::write(directory.join("names"), names).unwrap();
+    let sign = ["x509", "-req", "-in", "csr.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "1"];
+    openssl(directory, &[&sign[..], &["-days", "1", "-extfile", "names", "-out", "cert.pem"]].concat());
+}
+
+fn openssl(directory: &Path, arguments: &[&str]) {
+    let made = Command::new("openssl").args(arguments).current_dir(directory).stdin(Stdio::null()).output().unwrap();
+    assert!(made.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&made.stderr));
 }
 
 fn open_to_workers(directory: &Path) {

@@ -170,16 +170,7 @@ environments:
 
     /// The version that answers in an environment; `None` if nothing does.
     pub(crate) fn answers(&self, environment: &str) -> Option<String> {
-        use std::io::{Read, Write};
-        let port = if environment == "staging" { self.ports[0] } else { self.ports[3] };
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let body: Value = serde_json::from_str(body).ok()?;
-        Some(body["version"].as_str()?.to_owned())
+        answers_on(if environment == "staging" { self.ports[0] } else { self.ports[3] })
     }
 
     /// Pushes a release that is well everywhere to staging's registry and records its build.
@@ -348,6 +339,19 @@ environments:
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// The version that a web service on this port answers with; `None` if nothing does.
+pub(crate) fn answers_on(port: u16) -> Option<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    let body: Value = serde_json::from_str(body).ok()?;
+    Some(body["version"].as_str()?.to_owned())
 }
 
 /// Runs a command to its end, which must come before the deadline.

@@ -36,5 +36,6 @@ pub(crate) fn is_required() -> bool {
 pub(crate) fn skip(test: &str, why: &str) {
     record::skipped(test, why);
     // Written past the test harness, which keeps what `println!` says in a passing test to itself.
-    writeln!(std::io::stderr(), "\nSKIPPED {test}: {why}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "\nSKIPPED {test}: {why}").unwrap();
 }

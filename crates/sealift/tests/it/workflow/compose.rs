@@ -168,7 +168,7 @@ impl Deploys for Compose {
         if let Some(nginx) = &self.nginx {
             let port = place.ports[3];
             edits.push((format!("http://127.0.0.1:{port}/health"), nginx.url("/health")));
-            place.variables.push(("SSL_CERT_FILE".to_owned(), nginx.certificate().display().to_string()));
+            place.variables.push(("SSL_CERT_FILE".to_owned(), nginx.authority().display().to_string()));
         }
         let engine = std::env::vars().filter(|(name, _)| name.starts_with("DOCKER_"));
         place.variables.extend(engine);

@@ -53,9 +53,8 @@ fn a_host_that_cannot_pull_goes_on_with_what_it_runs() {
     const TEST: &str = "workflow::deploy::a_host_that_cannot_pull_goes_on_with_what_it_runs";
     let Some((stage, good)) = stage(TEST, &[]) else { return };
     let image = stage.staged("1.1.0");
-    let broken = "HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    // Sealift pushes the manifest; only the engine asks for it with this method.
-    stage.relay.meet(&format!("GET /v2/hello/manifests/{}", image.digest), usize::MAX, Fate::Answer(broken.to_owned()));
+    let gone = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    stage.relay.meet_engine(&format!("GET /v2/hello/manifests/{}", image.digest), Fate::Answer(gone.to_owned()));
     fails_before_it_is_live(&stage, &good, "E0501", "docker pull");
     assert!(stage.relay.met() > 0);
     let way = [&TO_DEPLOYMENT[..], &["deploy.B", "deploy.C", "deploy.D"]].concat();
@@ -120,7 +119,7 @@ fn an_endpoint_that_answers_wrongly_brings_the_release_before_back() {
     stage.promote().ends(6).says("E0410").says("503").says("ROLLED BACK");
     stage.ended(id, "rolled-back", "E0410", 6, Some(("1.0.0", &good)));
     stage.place.run(&["hold", "list"]).ends(0).says("failed in production");
-    stage.place.run(&["history", "--in", "production"]).ends(0).says("rolled back");
+    stage.place.run(&["history", "--in", "production"]).ends(0).says("Rolled back");
     assert_eq!(stage.notices(id), ["promotion.approval-wanted", "promotion.started", "promotion.rolled-back"]);
     assert_eq!(stage.driver.containers().len(), 1, "what failed is removed: {:?}", stage.driver.containers());
     let way = ["deploy.O", "deploy.P", "main.DD", "main.EE", "main.BB", "main.GG", "main.HH", "main.II"];

@@ -20,6 +20,8 @@ pub(crate) enum Fate {
 #[derive(Clone, Debug)]
 struct Trap {
     begins: String,
+    /// What else must stand in it, for instance who asks.
+    holds: String,
     fate: Fate,
     /// How many more are met.
     left: usize,
@@ -58,7 +60,17 @@ impl Relay {
 
     /// Meets the next `most` requests that begin so.
     pub(crate) fn meet(&self, begins: &str, most: usize, fate: Fate) {
-        *self.trap.lock().unwrap() = Some(Trap { begins: begins.to_owned(), fate, left: most, met: 0 });
+        self.meet_with(begins, "", most, fate);
+    }
+
+    /// The same for requests of the container engine, which says in `User-Agent` that it asks.
+    pub(crate) fn meet_engine(&self, begins: &str, fate: Fate) {
+        self.meet_with(begins, "docker/", usize::MAX, fate);
+    }
+
+    fn meet_with(&self, begins: &str, holds: &str, most: usize, fate: Fate) {
+        let trap = Trap { begins: begins.to_owned(), holds: holds.to_owned(), fate, left: most, met: 0 };
+        *self.trap.lock().unwrap() = Some(trap);
     }
 
     /// How many requests were met since then.
@@ -96,6 +108,9 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, trap: &Mutex<Option<Tra
 fn meet(trap: &Mutex<Option<Trap>>, said: &[u8]) -> Option<Fate> {
     let mut trap = trap.lock().unwrap();
     let trap = trap.as_mut().filter(|trap| trap.left > 0 && said.starts_with(trap.begins.as_bytes()))?;
+    if !String::from_utf8_lossy(said).contains(&trap.holds) {
+        return None;
+    }
     trap.left -= 1;
     trap.met += 1;
     Some(trap.fate.clone())
