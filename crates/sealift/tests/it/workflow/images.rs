@@ -1,8 +1,9 @@
 //! What is judged before anything is copied: whether staging verified the release, and whether the image is sound.
 
 use super::{
+    compose::{Compose, How},
     record::{Covered, covers},
-    stage::{Process, Stage},
+    stage::Stage,
 };
 use crate::place::NEEDED;
 
@@ -12,7 +13,7 @@ const TO_JUDGEMENT: [&str; 6] = ["main.A", "main.B", "main.C", "main.E", "main.F
 
 /// Staging verified a release, and a gate of production refuses it: what it found is on record, nobody is asked to approve,
 /// and nothing is copied, put or started.
-fn is_refused(stage: &Stage, gate: &str, found: &str) {
+fn is_refused(stage: &Stage<Compose>, gate: &str, found: &str) {
     let id = stage.refused();
     let record = stage.ended(id, "failed", gate, 3, None);
     assert!(record.to_string().contains(found), "{found}: {record:#}");
@@ -24,14 +25,13 @@ fn is_refused(stage: &Stage, gate: &str, found: &str) {
 #[test]
 fn a_release_that_failed_in_staging_is_not_promoted() {
     const TEST: &str = "workflow::images::a_release_that_failed_in_staging_is_not_promoted";
-    // What staging misses, so that the release is unwell there.
-    let without = (format!("env: {{{NEEDED}: \"db.staging\"}}"), "env: {}".to_owned());
-    let quick = ("within: 10s", "within: 300ms");
-    let Some(stage) = Stage::new(TEST, Process, &[(&without.0, &without.1), quick]) else { return };
+    // Staging misses something, so that the release is unwell there.
+    let driver = Compose::new(How::BlueGreen).without_variable();
+    let Some(stage) = Stage::new(TEST, driver, &[]) else { return };
     let good = stage.released("1.0.0");
     let bad = stage.image("1.1.0", &[("NEEDS", NEEDED)]);
     stage.record("1.1.0", &bad);
-    stage.place.run(&["promote", "--to", "staging"]).ends(6).says("E0410");
+    stage.place.run(&["promote", "--to", "staging"]).ends(6).says("E0504");
     assert_eq!(stage.place.live("staging"), Some(good.digest));
 
     let digest = bad.digest.to_string();
@@ -50,7 +50,9 @@ fn a_release_that_failed_in_staging_is_not_promoted() {
 #[test]
 fn an_image_over_the_size_limit_is_refused() {
     const TEST: &str = "workflow::images::an_image_over_the_size_limit_is_refused";
-    let Some(stage) = Stage::new(TEST, Process, &[("max_size: 100MB", "max_size: 1kB")]) else { return };
+    let Some(stage) = Stage::new(TEST, Compose::new(How::BlueGreen), &[("max_size: 100MB", "max_size: 1kB")]) else {
+        return;
+    };
     stage.staged("1.0.0");
     is_refused(&stage, "G008", "1kB");
     let way =
@@ -61,7 +63,7 @@ fn an_image_over_the_size_limit_is_refused() {
 #[test]
 fn an_image_that_lacks_a_layer_is_refused() {
     const TEST: &str = "workflow::images::an_image_that_lacks_a_layer_is_refused";
-    let Some(stage) = Stage::new(TEST, Process, &[]) else { return };
+    let Some(stage) = Stage::new(TEST, Compose::new(How::BlueGreen), &[]) else { return };
     let image = stage.staged("1.0.0");
     let layer = sealift_domain::digest::Digest::of(image.blobs.last().unwrap());
     stage.staging.remove_blob(layer);
@@ -75,7 +77,7 @@ fn an_image_without_its_metadata_is_refused() {
     const TEST: &str = "workflow::images::an_image_without_its_metadata_is_refused";
     // The service's images say where they come from, and not which run built them.
     let metadata = "gates: {max_size: 100MB, layers: required, metadata: [source, revision, run_id]}";
-    let Some(stage) = Stage::new(TEST, Process, &[(GATES, metadata)]) else { return };
+    let Some(stage) = Stage::new(TEST, Compose::new(How::BlueGreen), &[(GATES, metadata)]) else { return };
     stage.staged("1.0.0");
     is_refused(&stage, "G010", "run_id");
     let way = [&TO_JUDGEMENT[..], &["main.H", "main.I", "validate.H", "validate.I", "validate.J"]].concat();
@@ -85,7 +87,7 @@ fn an_image_without_its_metadata_is_refused() {
 #[test]
 fn what_is_rejected_is_cancelled() {
     const TEST: &str = "workflow::images::what_is_rejected_is_cancelled";
-    let Some(stage) = Stage::new(TEST, Process, &[]) else { return };
+    let Some(stage) = Stage::new(TEST, Compose::new(How::BlueGreen), &[]) else { return };
     let good = stage.released("1.0.0");
     stage.staged("1.1.0");
     let id = stage.place.request();

@@ -3,9 +3,10 @@
 use sealift::demo::images;
 
 use super::{
+    compose::{Compose, How},
     record::{Covered, covers},
     relay::Fate,
-    stage::{Process, Stage},
+    stage::Stage,
 };
 
 /// The request with which the copy of a blob begins.
@@ -19,7 +20,7 @@ const TO_COPY: [&str; 9] =
 #[test]
 fn a_copy_that_breaks_off_twice_is_completed_by_the_third_try() {
     const TEST: &str = "workflow::registry::a_copy_that_breaks_off_twice_is_completed_by_the_third_try";
-    let Some(stage) = Stage::new(TEST, Process, &[]) else { return };
+    let Some(stage) = Stage::new(TEST, Compose::new(How::BlueGreen), &[]) else { return };
     let image = stage.staged("1.0.0");
     let id = stage.approved();
     stage.relay.meet(UPLOAD, TRIES - 1, Fate::Cut);
@@ -34,7 +35,7 @@ fn a_copy_that_breaks_off_twice_is_completed_by_the_third_try() {
 #[test]
 fn a_copy_that_breaks_off_three_times_fails() {
     const TEST: &str = "workflow::registry::a_copy_that_breaks_off_three_times_fails";
-    let Some(stage) = Stage::new(TEST, Process, &[]) else { return };
+    let Some(stage) = Stage::new(TEST, Compose::new(How::BlueGreen), &[]) else { return };
     let good = stage.released("1.0.0");
     let before = stage.tags();
     stage.staged("1.1.0");
@@ -52,7 +53,7 @@ fn a_copy_that_breaks_off_three_times_fails() {
 #[test]
 fn a_registry_that_refuses_the_tag_of_the_release_leaves_production_as_it_was() {
     const TEST: &str = "workflow::registry::a_registry_that_refuses_the_tag_of_the_release_leaves_production_as_it_was";
-    let Some(stage) = Stage::new(TEST, Process, &[]) else { return };
+    let Some(stage) = Stage::new(TEST, Compose::new(How::BlueGreen), &[]) else { return };
     let good = stage.released("1.0.0");
     let before = stage.tags();
     stage.staged("1.1.0");

@@ -23,29 +23,8 @@ pub(crate) trait Deploys {
     fn answers(&self, place: &Place, environment: &str) -> Option<String>;
 }
 
-/// The `process` driver.
-pub(crate) struct Process;
-
-impl Deploys for Process {
-    fn is_there(&self, _: &str) -> bool {
-        true
-    }
-
-    fn edits(&mut self, _: &mut Place) -> Vec<(String, String)> {
-        Vec::new()
-    }
-
-    fn image(&self, version: &str, variables: &[(&str, &str)]) -> Built {
-        sealift::demo::images::service_with(version, variables).build()
-    }
-
-    fn answers(&self, place: &Place, environment: &str) -> Option<String> {
-        place.answers(environment)
-    }
-}
-
 /// The stage.
-pub(crate) struct Stage<D = Process> {
+pub(crate) struct Stage<D> {
     pub(crate) place: Place,
     /// Staging's registry.
     pub(crate) staging: RealRegistry,
