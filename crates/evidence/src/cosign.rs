@@ -24,6 +24,13 @@ pub struct Checked {
     pub why_not: Option<String>,
 }
 
+impl Checked {
+    /// A payload that is stored without a signature.
+    pub fn unsigned() -> Self {
+        Self { signs: None, signer: None, why_not: Some("it is stored without its signature".to_owned()) }
+    }
+}
+
 #[derive(Deserialize)]
 struct Payload {
     critical: Critical,
