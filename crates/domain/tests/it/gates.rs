@@ -155,7 +155,17 @@ fn what_is_required_is_judged_in_order_and_the_rest_is_named() {
 
 #[test]
 fn an_unknown_gate_is_refused() {
-    for text in [r#"{"soaks":"1h"}"#, r#"{"order":"required"}"#, r#"{"layers":"yes"}"#, r#"{"metadata":["colour"]}"#] {
+    for text in [
+        r#"{"soaks":"1h"}"#,
+        r#"{"order":"required"}"#,
+        r#"{"layers":"yes"}"#,
+        r#"{"metadata":["colour"]}"#,
+        r#"{"signature":{}}"#,
+        r#"{"signature":{"keys":[]}}"#,
+        r#"{"signature":{"key":"cosign.pub"}}"#,
+        r#"{"signature":{"key":"-----BEGIN PUBLIC KEY-----\nAA","keys":["-----BEGIN PUBLIC KEY-----\nAA"]}}"#,
+        r#"{"signature":{"key":"-----BEGIN PUBLIC KEY-----\nAA","identity":"x"}}"#,
+    ] {
         assert!(serde_json::from_str::<Gates>(text).is_err(), "{text}");
     }
 }
