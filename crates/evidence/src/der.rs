@@ -2,6 +2,8 @@
 
 /// The tag of a SEQUENCE.
 pub(crate) const SEQUENCE: u8 = 0x30;
+/// The tag of an INTEGER.
+pub(crate) const INTEGER: u8 = 0x02;
 /// The tag of an OBJECT IDENTIFIER.
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 /// The tag of a BIT STRING.

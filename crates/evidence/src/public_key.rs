@@ -10,12 +10,14 @@ use aws_lc_rs::signature::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sealift_domain::digest::Digest;
 
-use crate::der::{BIT_STRING, OBJECT_IDENTIFIER, SEQUENCE, element};
+use crate::der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, element};
 
 /// The longest text of a key that is read, in bytes. An RSA key of 8192 bits has about 1500.
 pub const MAX_TEXT: usize = 16 << 10;
 /// The characters in a line of PEM (RFC 7468, section 2).
 const LINE: usize = 64;
+/// The lengths of an RSA modulus, in bits.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
 
@@ -124,11 +126,20 @@ fn read(der: &[u8]) -> Result<(Algorithms, &[u8]), PublicKeyError> {
         (EC, Some(P256), _) => &[&ECDSA_P256_SHA256_ASN1],
         (EC, Some(P384), _) => &[&ECDSA_P384_SHA256_ASN1, &ECDSA_P384_SHA384_ASN1],
         // RFC 3279, section 2.3.1: the parameters are NULL.
-        (RSA, None, [0x05, 0x00]) => &[&RSA_PKCS1_2048_8192_SHA256],
+        (RSA, None, [0x05, 0x00]) if is_strong(key) => &[&RSA_PKCS1_2048_8192_SHA256],
         // RFC 8410, section 3: there are no parameters.
         (EDWARDS, None, []) => &[&ED25519],
         (EC | RSA | EDWARDS, _, _) if curve.is_none() => return Err(damaged),
         _ => return Err(PublicKeyError::Unsupported),
     };
     Ok((algorithms, key))
+}
+
+/// Whether the modulus of an RSA key (RFC 8017, appendix A.1.1) has a length that signatures are verified with. Otherwise a weak
+/// key would be accepted, and no signature by it.
+fn is_strong(key: &[u8]) -> bool {
+    let modulus = element(key, SEQUENCE).and_then(|(key, _)| element(key, INTEGER)).map_or(&[][..], |(n, _)| n);
+    let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+    let unused = modulus.first().map_or(0, |first| first.leading_zeros() as usize);
+    RSA_BITS.contains(&(modulus.len() * 8 - unused))
 }
