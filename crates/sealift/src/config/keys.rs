@@ -56,9 +56,9 @@ fn inline(reader: &mut Reader, name: &Cursor<'_>, node: &mut Node) -> bool {
 fn read(directory: &Path, file: &str) -> Result<String, Fault> {
     let next = "name the public key that `cosign generate-key-pair` wrote, relative to this file";
     let unreadable =
-        |why: String| Fault::new(code::E0101, format!("cannot read the public key {file}: {why}")).next(next);
+        |why: String| Fault::new(code::E0101, format!("cannot read the public key `{file}`: {why}")).next(next);
     let text = text(&directory.join(file)).map_err(unreadable)?;
-    let no_key = |why: String| Fault::wrong(format!("{file} is no public key: {why}")).next(next);
+    let no_key = |why: String| Fault::wrong(format!("`{file}` is no public key: {why}")).next(next);
     PublicKey::from_pem(&text).map(|key| key.to_pem()).map_err(|why| no_key(why.to_string()))
 }
 

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::report::style::Style;
@@ -52,6 +53,12 @@ store: sqlite:state/log.sqlite
 "##
     )
 }
+
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHYbI1C0qnWgKU7Dp9i4KUSx5s6gF
+z1L0hgPPyyJJuW0GZSkamXstuAHz+aiFZGOlzxAgLzQgf0YhbNonkzbvYw==
+-----END PUBLIC KEY-----
+";
 
 /// A file with one environment, whose lines are given, behind what every file needs.
 fn one(environment: &str) -> String {
@@ -182,6 +189,63 @@ fn going_without_approval_must_be_said_only_where_a_pipeline_ends() {
     assert!(config.policy.environments.values().all(|environment| environment.approval.is_none()));
     assert!(parse(&one(CHECKED), "f").is_ok(), "the first environment needs none");
     assert!(refused(&one(&format!("{CHECKED}approval: nobody\n"))).contains("or the word `none`"));
+}
+
+/// A file whose first environment wants signatures, in a directory with key files.
+fn wanting(signature: &str) -> Result<Config, Vec<Diagnostic>> {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(directory.path().join(name), text).unwrap();
+    write("cosign.pub", PUBLIC_KEY.as_bytes());
+    write("crlf.pub", format!(" {}", PUBLIC_KEY.replace('\n', "\r\n")).as_bytes());
+    write(
+        "cosign.key",
+        b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nc2VjcmV0\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n",
+    );
+    write("cut.pub", PUBLIC_KEY.replace("MFkw", "").as_bytes());
+    write("large.pub", &[b'a'; 20_000]);
+    write("binary.pub", &[0xff; 20]);
+    let text = one(&format!("{CHECKED}gates:\n  signature: {signature}\n"));
+    Config::parse(&text, "sealift.yaml", directory.path())
+}
+
+#[test]
+fn the_policy_holds_the_keys_and_not_the_names_of_their_files() {
+    for (signature, form) in [
+        ("{key: cosign.pub}", json!({"key": PUBLIC_KEY})),
+        ("{key: crlf.pub}", json!({"key": PUBLIC_KEY})),
+        ("{keys: [cosign.pub, crlf.pub]}", json!({"key": PUBLIC_KEY})),
+    ] {
+        let config = wanting(signature).unwrap_or_else(|faults| panic!("{signature}: {faults:?}"));
+        let gates = &config.policy.environments.values().next().unwrap().gates;
+        let stored = serde_json::to_value(gates).unwrap();
+        assert_eq!(stored, json!({"signature": form}), "{signature}");
+        assert_eq!(serde_json::from_value::<sealift_domain::gate::Gates>(stored).unwrap(), *gates);
+    }
+}
+
+#[test]
+fn a_key_file_that_cannot_be_used_is_shown_where_it_is_named() {
+    let refusals: Vec<String> = [
+        "{key: missing.pub}",
+        "{key: ''}",
+        "{keys: [cosign.pub, large.pub, binary.pub]}",
+        "{key: cosign.key}",
+        "{key: cut.pub}",
+        "{key: 5}",
+        "{keys: cosign.pub}",
+        "{keys: []}",
+        "{key: cosign.pub, keys: [cosign.pub]}",
+        "{keys: [cosign.pub], identity: me}",
+        "cosign.pub",
+        "",
+    ]
+    .into_iter()
+    .flat_map(|signature| wanting(signature).map(drop).unwrap_err())
+    .map(|fault| fault.render(&Style::plain()))
+    .collect();
+    let shown = refusals.join("\n");
+    assert!(!shown.contains("c2VjcmV0"), "a private key is not repeated: {shown}");
+    insta::assert_snapshot!("key_files", shown);
 }
 
 #[test]
