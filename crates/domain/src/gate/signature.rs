@@ -18,7 +18,12 @@ pub(super) const REQUIRE: &str = "signature: {key: cosign.pub}";
 /// The keys of which any one suffices. They are the keys themselves, so that the accepted policy does not change with a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
-#[schemars(with = "Written")]
+#[schemars(
+    with = "Written",
+    rename = "SignatureKeys",
+    description = "One key, or several of which any one suffices.",
+    extend("oneOf" = [{"required": ["key"]}, {"required": ["keys"]}]),
+)]
 pub struct Config {
     keys: BTreeSet<PublicKey>,
 }
@@ -32,6 +37,7 @@ struct Written {
     key: Option<PublicKey>,
     /// Several keys, any one of which suffices.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(length(min = 1))]
     keys: BTreeSet<PublicKey>,
 }
 
