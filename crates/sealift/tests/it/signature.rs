@@ -6,17 +6,21 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use sealift::demo::images;
 use sealift_domain::digest::Digest;
 use sealift_engine::ports::registry::RawManifest;
 use sealift_registry::{
-    image::{Builder, Built, Layer},
+    image::{Builder, Built, Format, Layer, index},
     manifest::{OCI_INDEX, OCI_MANIFEST},
     server::script::{Action, Fault, status},
     signatures::{MAX_PAYLOAD, MAX_SIGNATURES, SIGNATURE_ANNOTATION, SIMPLE_SIGNING, signature_tag},
 };
 use serde_json::{Value, json};
 
-use crate::place::{Place, Ran};
+use crate::{
+    place::{Place, Ran},
+    real_registry::{self, RealRegistry},
+};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const NOTATION: &str = "application/vnd.cncf.notary.signature";
@@ -340,4 +344,34 @@ fn an_approval_dies_with_the_signature_that_it_rested_on() {
     assert_eq!(place.answers("production"), None);
     place.approve();
     place.run(&["promote", "--to", "production"]).ends(0);
+}
+
+#[test]
+fn a_real_registry_holds_signatures_in_the_same_place() {
+    if !real_registry::are_there("a_real_registry_holds_signatures_in_the_same_place") {
+        return;
+    }
+    let (key, real) = (Key::new(), RealRegistry::start());
+    let place = Place::new();
+    place.write("cosign.pub", &key.pem());
+    place.edit("gates: {max_size", "gates: {signature: {key: cosign.pub}, max_size");
+    place.edit(&place.staging.address().to_string(), &real.address());
+    place.run(&["init"]).ends(0);
+    // The release is an index: a signature of one of its platforms is no signature of the release.
+    let image = images::service("1.0.0", None).build();
+    let release = index(Format::Oci, std::slice::from_ref(&image));
+    real.push(&release, Format::Oci, "1.0.0");
+    place.run(&["record", "build", &format!("{}/hello:1.0.0", real.address())]).ends(0);
+    place.to_staging();
+    blocks(&place, "fail", "app is not signed");
+    let push = |signs: Digest| {
+        let signatures = stored([key.sign(&payload("hello", signs))]);
+        real.push(&signatures, Format::Oci, &tag(release.digest));
+    };
+    push(image.digest);
+    blocks(&place, "error", &format!("it signs {}, not {}", image.digest, release.digest));
+    push(release.digest);
+    passes(&place);
+    place.to_production();
+    assert_eq!(place.answers("production").as_deref(), Some("1.0.0"));
 }
