@@ -1,6 +1,4 @@
-//! Judging a promotion: gather facts, ask every gate, look for consent, decide what follows.
-
-use std::collections::BTreeMap;
+//! Judging a promotion: put the facts together, ask every gate, look for consent, decide what follows.
 
 use jiff::Timestamp;
 use sealift_domain::{
@@ -8,44 +6,17 @@ use sealift_domain::{
     digest::Digest,
     failure::{Code, Failure},
     gate::{ComponentFacts, Fact, Facts, Judged, Path},
-    image::Image,
     ledger::Ledger,
     name::ComponentName,
     policy::{ApprovalRule, Policy},
     promotion::{Judgement, Kind, Next, Promotion, Wait},
-    reference::Pinned,
 };
 
-use crate::{
-    error::EngineError,
-    places,
-    ports::registry::{Registry, RegistryErrorKind},
-    world::World,
-};
-
-/// Reads, by digest, the images that a promotion would copy.
-pub async fn read_images(
-    registry: &dyn Registry,
-    sources: &BTreeMap<ComponentName, Pinned>,
-) -> BTreeMap<ComponentName, Fact<Image>> {
-    let reads = sources.iter().map(|(name, pinned)| async move {
-        let fact = match registry.inspect(pinned).await {
-            Ok(image) => Fact::Known(image),
-            Err(error) if error.kind == RegistryErrorKind::NotFound => Fact::Missing,
-            Err(error) => Fact::Unreadable(error.message),
-        };
-        (name.clone(), fact)
-    });
-    futures_util::future::join_all(reads).await.into_iter().collect()
-}
+use crate::{error::EngineError, gather::Gathered, places, world::World};
 
 /// Everything that the gates may judge about a promotion.
-pub fn facts(
-    ledger: &Ledger,
-    promotion: &Promotion,
-    mut images: BTreeMap<ComponentName, Fact<Image>>,
-    now: Timestamp,
-) -> Result<Facts, EngineError> {
+pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Timestamp) -> Result<Facts, EngineError> {
+    let Gathered { mut images, mut signatures } = gathered;
     let environment = places::environment(ledger, &promotion.to)?;
     let proving_ground = match promotion.kind {
         Kind::Rollback => Some(&promotion.to),
@@ -60,7 +31,7 @@ pub fn facts(
     let component = |(name, digest): (&ComponentName, Digest)| {
         let build = ledger.builds.get(&digest).cloned().map_or(Fact::Missing, Fact::Known);
         let image = images.remove(name).unwrap_or(Fact::Unreadable("it was not read".to_owned()));
-        (name.clone(), ComponentFacts { digest, build, image })
+        (name.clone(), ComponentFacts { digest, build, image, signatures: signatures.remove(name) })
     };
     Ok(Facts {
         now,

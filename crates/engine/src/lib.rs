@@ -6,6 +6,7 @@ mod checks;
 pub mod code;
 pub mod decide;
 pub mod error;
+pub mod gather;
 pub mod init;
 pub mod judge;
 pub mod outbox;

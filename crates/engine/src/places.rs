@@ -62,6 +62,29 @@ pub fn sources(ledger: &Ledger, promotion: &Promotion) -> Result<BTreeMap<Compon
     Ok(targets.into_iter().map(source).collect())
 }
 
+/// Where signatures of a promotion's images may be, nearest first: beside the image that would be copied, beside what it was
+/// copied from in the environment before, and where it was built. A copy leaves signatures behind, and wherever a
+/// signature lies it proves the same.
+pub fn signed_at(ledger: &Ledger, promotion: &Promotion) -> Result<BTreeMap<ComponentName, Vec<Pinned>>, EngineError> {
+    let sources = sources(ledger, promotion)?;
+    let before = match &environment(ledger, &promotion.to)?.from {
+        Some(from) => Some(environment(ledger, from)?),
+        None => None,
+    };
+    let places = |(name, source): (ComponentName, Pinned)| {
+        let earlier = before.and_then(|environment| environment.components.get(&name));
+        let built = ledger.builds.get(&source.digest).map(|build| &build.fact.repository);
+        let mut places = vec![source];
+        for repository in earlier.into_iter().chain(built) {
+            if places.iter().all(|place| place.repository != *repository) {
+                places.push(repository.at(places[0].digest));
+            }
+        }
+        (name, places)
+    };
+    Ok(sources.into_iter().map(places).collect())
+}
+
 /// What placeholders in tags and checks stand for: facts of the build of each component.
 pub fn placeholders(ledger: &Ledger, release: &Release) -> BTreeMap<ComponentName, BTreeMap<String, String>> {
     let values = |(name, digest): (&ComponentName, sealift_domain::digest::Digest)| {

@@ -7,8 +7,13 @@ use sealift_domain::name::{ChannelName, EnvironmentName};
 use crate::{
     error::EngineError,
     ports::{
-        clock::Clock, driver::Driver, host::Host, notifier::Notifier, probe::Prober, registry::Registry,
-        signature::Signatures,
+        clock::Clock,
+        driver::Driver,
+        host::Host,
+        notifier::Notifier,
+        probe::Prober,
+        registry::Registry,
+        signature::{ImageSignatures, Signatures},
     },
 };
 
@@ -25,6 +30,8 @@ pub struct World {
     pub notifiers: BTreeMap<ChannelName, Arc<dyn Notifier>>,
     /// What checks people's signatures.
     pub signatures: Arc<dyn Signatures>,
+    /// What checks signatures of images.
+    pub image_signatures: Arc<dyn ImageSignatures>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// This machine.

@@ -14,7 +14,10 @@ use sealift_domain::{
 };
 use sealift_engine::ports::{
     clock::Clock,
-    registry::{Copied, CopyObserver, CopyPlan, RawManifest, Registry, RegistryError, RegistryErrorKind, TagMode},
+    registry::{
+        Copied, CopyObserver, CopyPlan, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind,
+        StoredSignatures, TagMode,
+    },
 };
 
 use crate::{
@@ -137,6 +140,14 @@ impl Registry for Client {
 
     async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError> {
         self.http().inspect(image).await
+    }
+
+    async fn signatures(&self, image: &Pinned) -> Result<StoredSignatures, RegistryError> {
+        self.http().signatures(image).await
+    }
+
+    async fn referrers(&self, image: &Pinned) -> Result<Vec<Referrer>, RegistryError> {
+        self.http().referrers(image).await
     }
 
     async fn plan_copy(&self, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError> {

@@ -24,20 +24,54 @@ pub enum Format {
 #[derive(Clone, Debug)]
 pub struct Layer {
     bytes: Bytes,
-    gzip: bool,
+    kind: Kind,
     diff_id: Digest,
+    annotations: BTreeMap<String, String>,
+}
+
+/// What a layer's media type says.
+#[derive(Clone, Debug)]
+enum Kind {
+    Tar,
+    Gzip,
+    /// This, in either format.
+    Other(String),
 }
 
 impl Layer {
     /// An uncompressed tar.
     pub fn tar(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self { diff_id: Digest::of(&bytes), bytes, gzip: false }
+        Self { diff_id: Digest::of(&bytes), bytes, kind: Kind::Tar, annotations: BTreeMap::new() }
     }
 
     /// A gzip-compressed tar; `diff_id` is the digest of the tar inside.
     pub fn gzip(bytes: impl Into<Bytes>, diff_id: Digest) -> Self {
-        Self { bytes: bytes.into(), gzip: true, diff_id }
+        Self { bytes: bytes.into(), kind: Kind::Gzip, diff_id, annotations: BTreeMap::new() }
+    }
+
+    /// Anything else: an artifact in the shape of an image.
+    pub fn of_type(media_type: &str, bytes: impl Into<Bytes>) -> Self {
+        Self { kind: Kind::Other(media_type.to_owned()), ..Self::tar(bytes) }
+    }
+
+    /// Adds an annotation to the layer's descriptor.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// How a manifest of this format lists the layer.
+    fn descriptor(&self, format: Format) -> Descriptor {
+        let media_type = match (&self.kind, format) {
+            (Kind::Tar, Format::Oci) => "application/vnd.oci.image.layer.v1.tar",
+            (Kind::Gzip, Format::Oci) => "application/vnd.oci.image.layer.v1.tar+gzip",
+            (Kind::Tar, Format::Docker) => "application/vnd.docker.image.rootfs.diff.tar",
+            (Kind::Gzip, Format::Docker) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            (Kind::Other(media_type), _) => media_type,
+        };
+        Descriptor { annotations: self.annotations.clone(), ..descriptor(media_type, &self.bytes) }
     }
 }
 
@@ -161,15 +195,12 @@ impl Builder {
 
     /// The image. The same parts make the same bytes.
     pub fn build(self) -> Built {
-        let (manifest, config_type, layer_type) = match self.format {
-            Format::Oci => (OCI_MANIFEST, OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar"),
-            Format::Docker => (DOCKER_MANIFEST, DOCKER_CONFIG, "application/vnd.docker.image.rootfs.diff.tar"),
+        let (manifest, config_type) = match self.format {
+            Format::Oci => (OCI_MANIFEST, OCI_CONFIG),
+            Format::Docker => (DOCKER_MANIFEST, DOCKER_CONFIG),
         };
         let config = self.config();
-        let gzip = if self.format == Format::Oci { "+gzip" } else { ".gzip" };
-        let layer_of =
-            |layer: &Layer| descriptor(&format!("{layer_type}{}", if layer.gzip { gzip } else { "" }), &layer.bytes);
-        let layers: Vec<Descriptor> = self.layers.iter().map(layer_of).collect();
+        let layers: Vec<Descriptor> = self.layers.iter().map(|layer| layer.descriptor(self.format)).collect();
         let document = json!({"config": descriptor(config_type, &config), "layers": layers});
         let blobs = std::iter::once(config).chain(self.layers.iter().map(|layer| layer.bytes.clone())).collect();
         Built::top(manifest, document, &self.annotations, Some(self.platform), Vec::new(), blobs)

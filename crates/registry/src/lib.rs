@@ -12,6 +12,7 @@ pub mod image;
 pub mod manifest;
 pub mod secret;
 pub mod server;
+pub mod signatures;
 
 mod auth;
 mod blob;

@@ -1,6 +1,9 @@
 //! A configuration, its log and its adapters, opened for one command.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sealift_domain::{
     ledger::Ledger,
@@ -38,10 +41,7 @@ pub fn configuration(shell: &Shell, global: &Global) -> Result<Config, Vec<Diagn
         let next = "`sealift init` writes one; another is named by `--config FILE`";
         vec![Diagnostic::new("E0101", format!("cannot read {shown}: {error}")).state("nothing was changed").next(next)]
     })?;
-    Config::parse(&read, &global.config.display().to_string()).map(|mut config| {
-        config.directory = path.parent().map(PathBuf::from).unwrap_or_default();
-        config
-    })
+    Config::parse(&read, &global.config.display().to_string(), path.parent().unwrap_or(Path::new("")))
 }
 
 /// Where the configuration is.

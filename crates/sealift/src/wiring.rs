@@ -1,14 +1,29 @@
 //! The only place that picks adapters.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::Path,
+    sync::Arc,
+};
 
-use sealift_domain::name::{ChannelName, EnvironmentName};
+use sealift_domain::{
+    digest::Digest,
+    name::{ChannelName, EnvironmentName},
+    signature::{ImageSignature, PublicKey, Signer},
+};
 use sealift_drivers::{compose::ComposeDriver, process::ProcessDriver};
 use sealift_engine::{
-    ports::{driver::Driver, log::Log, notifier::Notifier, registry::Registry, signature::Signatures},
+    ports::{
+        driver::Driver,
+        log::Log,
+        notifier::Notifier,
+        registry::{Registry, SimpleSignature},
+        signature::{ImageSignatures, Signatures},
+    },
     world::World,
 };
-use sealift_evidence::sshsig;
+use sealift_evidence::{cosign, public_key, sshsig};
 use sealift_probes::{Probes, Webhook};
 use sealift_registry::{
     client::{Client, Options},
@@ -44,6 +59,34 @@ impl Signatures for SshSignatures {
     }
 }
 
+/// Images' signatures, by cosign.
+struct CosignSignatures;
+
+impl ImageSignatures for CosignSignatures {
+    fn check(&self, signatures: &[SimpleSignature], keys: &BTreeSet<PublicKey>) -> Result<Vec<ImageSignature>, String> {
+        let read = |key: &PublicKey| public_key::PublicKey::from_pem(key.pem());
+        let parsed: Vec<_> = keys.iter().map(read).collect::<Result<_, _>>().map_err(|why| format!("a key: {why}"))?;
+        let check = |stored: &SimpleSignature| {
+            let checked = match &stored.signature {
+                Some(signature) => cosign::check(&stored.payload, signature, &parsed),
+                None => cosign::Checked::unsigned(),
+            };
+            let signer = checked.signer.and_then(|index| {
+                let key = keys.iter().nth(index)?.clone();
+                Some(Signer { key, fingerprint: parsed.get(index)?.fingerprint() })
+            });
+            let payload = Digest::of(&stored.payload);
+            ImageSignature { payload, signs: checked.signs, signer, why_not: checked.why_not }
+        };
+        Ok(signatures.iter().map(check).collect())
+    }
+}
+
+/// What checks signatures of images.
+pub fn image_signatures() -> Arc<dyn ImageSignatures> {
+    Arc::new(CosignSignatures)
+}
+
 /// What checks signatures of people.
 pub fn signatures() -> Arc<dyn Signatures> {
     Arc::new(SshSignatures)
@@ -77,6 +120,7 @@ pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
         prober: Arc::new(Probes::new(Arc::new(SystemClock), shell.variables.clone())),
         notifiers,
         signatures: signatures(),
+        image_signatures: image_signatures(),
         clock: Arc::new(SystemClock),
         host: Arc::new(ThisHost::new()),
     })

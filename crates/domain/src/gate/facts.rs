@@ -14,6 +14,7 @@ use crate::{
     promotion::Kind,
     record::{Build, Recorded, Standing},
     release::Release,
+    signature::Signatures,
 };
 
 /// A fact, or why there is none.
@@ -50,6 +51,9 @@ pub struct ComponentFacts {
     pub build: Fact<Recorded<Build>>,
     /// The image as it was read by digest, just now, from the place it would be copied from.
     pub image: Fact<Image>,
+    /// The signatures of the image: missing if it has none in any form, unread if no gate asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Fact<Signatures>>,
 }
 
 /// Everything that gates may judge.

@@ -29,5 +29,6 @@ registry::gates! {
         max_size,
         layers,
         metadata,
+        signature,
     }
 }

@@ -147,15 +147,25 @@ fn what_is_required_is_judged_in_order_and_the_rest_is_named() {
     let left = |gates: &Gates| gates.not_required().iter().map(|gate| gate.name).collect::<Vec<_>>();
     let none = Gates::default();
     assert_eq!(names(&none), ["same_digest", "by_hand", "order", "verified", "hold", "freeze"]);
-    assert_eq!(left(&none), ["soak", "max_size", "layers", "metadata"]);
+    assert_eq!(left(&none), ["soak", "max_size", "layers", "metadata", "signature"]);
     let some: Gates = serde_json::from_value(json!({"layers": "required", "soak": "1h"})).unwrap();
     assert_eq!(names(&some)[6..], ["soak", "layers"]);
-    assert_eq!(left(&some), ["max_size", "metadata"]);
+    assert_eq!(left(&some), ["max_size", "metadata", "signature"]);
 }
 
 #[test]
 fn an_unknown_gate_is_refused() {
-    for text in [r#"{"soaks":"1h"}"#, r#"{"order":"required"}"#, r#"{"layers":"yes"}"#, r#"{"metadata":["colour"]}"#] {
+    for text in [
+        r#"{"soaks":"1h"}"#,
+        r#"{"order":"required"}"#,
+        r#"{"layers":"yes"}"#,
+        r#"{"metadata":["colour"]}"#,
+        r#"{"signature":{}}"#,
+        r#"{"signature":{"keys":[]}}"#,
+        r#"{"signature":{"key":"cosign.pub"}}"#,
+        r#"{"signature":{"key":"-----BEGIN PUBLIC KEY-----\nAA","keys":["-----BEGIN PUBLIC KEY-----\nAA"]}}"#,
+        r#"{"signature":{"key":"-----BEGIN PUBLIC KEY-----\nAA","identity":"x"}}"#,
+    ] {
         assert!(serde_json::from_str::<Gates>(text).is_err(), "{text}");
     }
 }

@@ -20,6 +20,34 @@ pub struct RawManifest {
     pub digest: Digest,
 }
 
+/// A signature over a small document, as cosign 2 stores them beside an image. Nothing about it is verified but the digest
+/// of its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimpleSignature {
+    /// The bytes that were signed.
+    pub payload: Bytes,
+    /// The signature in base64; `None` if the registry holds the payload without one.
+    pub signature: Option<String>,
+}
+
+/// What is stored as the signatures of an image in the form of cosign 2.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredSignatures {
+    /// The signatures, in the order of their manifest.
+    pub simple: Vec<SimpleSignature>,
+    /// The media types of layers beside them that are no such signature.
+    pub other: Vec<String>,
+}
+
+/// A manifest that refers to another as its subject (OCI Image Specification 1.1, "Referrers").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it is, as it says itself; empty if it does not say.
+    pub artifact_type: String,
+}
+
 /// What a copy moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
@@ -143,6 +171,15 @@ pub trait Registry: Send + Sync {
 
     /// Reads an image by digest: manifests, configuration, and whether every blob is there.
     async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError>;
+
+    /// The signatures that cosign 2 stored for an image, under the tag `sha256-<hex>.sig` of its repository. Only where
+    /// there is no such tag, there are none: a tag that leads nowhere is an error. At most 64 signatures with payloads of at
+    /// most 64 KiB are read, more are [`RegistryErrorKind::Malformed`].
+    async fn signatures(&self, image: &Pinned) -> Result<StoredSignatures, RegistryError>;
+
+    /// The manifests that refer to an image, from the registry's list or, where it keeps none, from the fallback tag
+    /// `sha256-<hex>`. A list with more pages than are read is [`RegistryErrorKind::Malformed`], never shortened.
+    async fn referrers(&self, image: &Pinned) -> Result<Vec<Referrer>, RegistryError>;
 
     /// What [`Registry::copy`] would move.
     async fn plan_copy(&self, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError>;

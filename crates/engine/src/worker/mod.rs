@@ -21,7 +21,7 @@ use crate::{
     book::{Book, Decision, Draft, Ground},
     decide::promotion,
     error::EngineError,
-    judge, outbox, places,
+    gather, judge, outbox, places,
     ports::driver::Deployment,
     progress::{Observer, Progress},
     request::change,
@@ -137,18 +137,17 @@ impl<'a> Worker<'a> {
     async fn judge(&self, id: PromotionId) -> Result<(), EngineError> {
         let began = self.world.clock.now();
         let ledger = self.book.ledger().await?;
-        let sources = places::sources(&ledger, promotion(&ledger, id)?)?;
-        let images = judge::read_images(self.world.registry.as_ref(), &sources).await;
+        let gathered = gather::gather(self.world, &ledger, promotion(&ledger, id)?).await?;
         let definition = judge::definition(self.world, promotion(&ledger, id)?)?;
         let judged = self
             .book
             .commit(|ground| {
                 let promotion = promotion(ground.ledger, id)?;
-                // While the images were read, somebody may have ended it, or another run may have begun with it.
+                // While the registries were read, somebody may have ended it, or another run may have begun with it.
                 if !matches!(promotion.intent(), Intent::Judge | Intent::Await(_)) {
                     return Ok(Decision::nothing(None));
                 }
-                let facts = judge::facts(ground.ledger, promotion, images.clone(), ground.now)?;
+                let facts = judge::facts(ground.ledger, promotion, gathered.clone(), ground.now)?;
                 let judgement = judge::judge(ground.ledger, promotion, &facts, definition)?;
                 let value = (judgement.gates.clone(), judgement.next.clone());
                 let news = PromotionEvent::Judged(judgement);

@@ -28,6 +28,7 @@ use sealift_domain::{
     record::Build,
     reference::{Pinned, Repository, Tag},
     release::Release,
+    signature::{ImageSignature, PublicKey},
     undo::Observed,
 };
 use sealift_engine::{
@@ -40,8 +41,11 @@ use sealift_engine::{
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
         probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
-        registry::{Copied, CopyObserver, CopyPlan, RawManifest, Registry, RegistryError, RegistryErrorKind, TagMode},
-        signature::Signatures,
+        registry::{
+            Copied, CopyObserver, CopyPlan, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind,
+            SimpleSignature, StoredSignatures, TagMode,
+        },
+        signature::{ImageSignatures, Signatures},
     },
     record,
     request::{self, Ask},
@@ -159,6 +163,14 @@ impl Registry for StubRegistry {
         _: u64,
     ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError> {
         Ok(futures_util::stream::empty().boxed())
+    }
+
+    async fn signatures(&self, _: &Pinned) -> Result<StoredSignatures, RegistryError> {
+        Ok(StoredSignatures::default())
+    }
+
+    async fn referrers(&self, _: &Pinned) -> Result<Vec<Referrer>, RegistryError> {
+        Ok(Vec::new())
     }
 
     async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError> {
@@ -379,6 +391,12 @@ impl Signatures for NoSignatures {
     }
 }
 
+impl ImageSignatures for NoSignatures {
+    fn check(&self, _: &[SimpleSignature], _: &BTreeSet<PublicKey>) -> Result<Vec<ImageSignature>, String> {
+        Ok(Vec::new())
+    }
+}
+
 /// One place to test in: a log on disk, two environments, and the script.
 pub(crate) struct Stage {
     pub(crate) script: Arc<Script>,
@@ -466,6 +484,7 @@ impl Stage {
             notifiers: [("hook".parse().unwrap(), Arc::new(StubNotifier(self.script.clone())) as Arc<dyn Notifier>)]
                 .into(),
             signatures: Arc::new(NoSignatures),
+            image_signatures: Arc::new(NoSignatures),
             clock: self.clock.clone(),
             host: Arc::new(StubHost { run: run.into(), gone: self.gone.clone() }),
         }

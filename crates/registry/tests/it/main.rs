@@ -8,5 +8,6 @@ mod faults;
 mod inspect;
 mod real_registry;
 mod server;
+mod signatures;
 mod support;
 mod tags;

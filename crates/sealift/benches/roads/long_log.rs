@@ -54,7 +54,8 @@ pub(crate) async fn build(place: &Place, entries: u64) -> Result<LongLog, Failed
     let directory = place.within("long")?;
     let yaml = std::fs::read_to_string(place.directory.join("sealift.yaml"))?;
     std::fs::write(directory.join("sealift.yaml"), &yaml)?;
-    let config = Config::parse(&yaml, "sealift.yaml").map_err(|_| "the configuration cannot be read")?;
+    let config =
+        Config::parse(&yaml, "sealift.yaml", &place.directory).map_err(|_| "the configuration cannot be read")?;
     let log = wiring::create_log(&directory.join(&config.store), "hello.sealift").map_err(|_| "no log")?;
     let clock = Arc::new(TurnedClock::from(BEGAN.parse()?));
     let book = Book::open(log, clock.clone(), Arc::new(SystemEntropy), "bench".to_owned()).await?;

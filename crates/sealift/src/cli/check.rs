@@ -5,7 +5,7 @@ use sealift_domain::{
     name::EnvironmentName,
     promotion::{Kind, Next, Promotion, PromotionId, Request, Requester},
 };
-use sealift_engine::{judge, places, ports::clock::Clock, request};
+use sealift_engine::{gather, judge, places, ports::clock::Clock, request};
 use serde_json::json;
 
 use super::{Ends, Global};
@@ -72,9 +72,8 @@ pub(super) async fn trial(
     };
     let now = SystemClock.now();
     let promotion = Promotion::request(PromotionId(ledger.size), request, now);
-    let sources = places::sources(&ledger, &promotion).map_err(engine)?;
-    let images = judge::read_images(session.world.registry.as_ref(), &sources).await;
-    let facts = judge::facts(&ledger, &promotion, images, now).map_err(engine)?;
+    let gathered = gather::gather(&session.world, &ledger, &promotion).await.map_err(engine)?;
+    let facts = judge::facts(&ledger, &promotion, gathered, now).map_err(engine)?;
     let definition = judge::definition(&session.world, &promotion).map_err(engine)?;
     let judgement = judge::judge(&ledger, &promotion, &facts, definition).map_err(engine)?;
     Ok(Trial { promotion, gates: judgement.gates, next: judgement.next })

@@ -51,7 +51,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     if !path.exists() {
         let text = minimal(shell, &args).map_err(one)?;
         // What is written must be readable, before it is written.
-        Config::parse(&text, &global.config.display().to_string())?;
+        let directory = path.parent().unwrap_or(std::path::Path::new(""));
+        Config::parse(&text, &global.config.display().to_string(), directory)?;
         write_new(&path, &text).map_err(one)?;
         told.push(format!("wrote   {}", global.config.display()));
     }

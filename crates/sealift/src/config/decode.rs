@@ -1,6 +1,9 @@
 //! Walking the tree by hand, and collecting what is wrong on the way.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{
     Deserialize,
@@ -68,14 +71,20 @@ impl<'t> Cursor<'t> {
 
 /// What collects the faults of one file.
 pub(super) struct Reader {
+    directory: PathBuf,
     faults: Vec<Fault>,
     more: usize,
 }
 
 impl Reader {
-    /// Nothing is wrong yet.
-    pub(super) fn new() -> Self {
-        Self { faults: Vec::new(), more: 0 }
+    /// Nothing is wrong yet. Files that the file names are relative to `directory`.
+    pub(super) fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), faults: Vec::new(), more: 0 }
+    }
+
+    /// What names of files are relative to.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Whether nothing was wrong so far.
@@ -104,12 +113,11 @@ impl Reader {
         }
     }
 
-    /// Whether `node`, which stands in for `at`, can be read as a `T`.
-    pub(super) fn decode_owned<T: DeserializeOwned>(&mut self, node: &Node, at: &Cursor<'_>) -> bool {
-        let read = de::decode::<T>(node, at.label, &at.path).map(drop);
-        let right = read.is_ok();
-        read.err().into_iter().flatten().for_each(|fault| self.push(fault));
-        right
+    /// Reads `node`, which stands in for `at`.
+    pub(super) fn decode_owned<T: DeserializeOwned>(&mut self, node: &Node, at: &Cursor<'_>) -> Option<T> {
+        de::decode(node, at.label, &at.path)
+            .map_err(|faults| faults.into_iter().for_each(|fault| self.push(fault)))
+            .ok()
     }
 
     /// Reads a key that must be there.

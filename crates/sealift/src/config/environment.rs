@@ -15,6 +15,7 @@ use super::{
     decode::{Cursor, Reader},
     deploy::{self, Deploy},
     fault::Fault,
+    keys,
     node::{Entry, Node, Value},
     verify,
 };
@@ -170,6 +171,7 @@ fn gates(reader: &mut Reader, at: &Cursor<'_>) -> Option<Gates> {
     }
     let by_choice: Vec<&str> = gate::ALL.iter().filter(|gate| gate.require.is_some()).map(|gate| gate.name).collect();
     let mut right = true;
+    let mut entries = Vec::new();
     for entry in at.keys() {
         let here = at.entry(entry);
         let always = gate::ALL.iter().any(|gate| gate.name == entry.key && gate.require.is_none());
@@ -182,9 +184,15 @@ fn gates(reader: &mut Reader, at: &Cursor<'_>) -> Option<Gates> {
         } else if !by_choice.contains(&entry.key.as_str()) {
             reader.push(place(Fault::unknown_key(&entry.key, &by_choice)));
         }
-        right &= !always && by_choice.contains(&entry.key.as_str()) && one_gate(reader, at, entry);
+        let is_choice = !always && by_choice.contains(&entry.key.as_str());
+        let read = if is_choice { keys::inlined(reader, &here, entry) } else { None };
+        match read.filter(|read| one_gate(reader, at, read)) {
+            Some(read) => entries.push(read),
+            None => right = false,
+        }
     }
-    if right { reader.decode(at) } else { None }
+    let all = Node { value: Value::Map(entries), span: at.node.span };
+    if right { reader.decode_owned(&all, at) } else { None }
 }
 
 /// Reads one gate by itself, so that each is told what is wrong with it.
@@ -196,7 +204,7 @@ fn one_gate(reader: &mut Reader, at: &Cursor<'_>, entry: &Entry) -> bool {
         return false;
     }
     let alone = Node { value: Value::Map(vec![entry.clone()]), span: at.node.span };
-    reader.decode_owned::<Gates>(&alone, at)
+    reader.decode_owned::<Gates>(&alone, at).is_some()
 }
 
 /// `None` if it is wrong, or missing where it must not be.

@@ -8,6 +8,7 @@ mod decode;
 mod deploy;
 mod environment;
 mod fault;
+mod keys;
 mod minimal;
 mod node;
 mod notify;
@@ -16,7 +17,10 @@ mod schema;
 mod secrets;
 mod verify;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use sealift_domain::{
     name::{ChannelName, EnvironmentName, PersonId},
@@ -63,7 +67,7 @@ pub struct Config {
     pub store: PathBuf,
     /// Where everything stands.
     pub spans: Spans,
-    /// The directory that paths of the file are relative to. Whoever opens the file sets it.
+    /// The directory that paths of the file are relative to.
     pub directory: PathBuf,
 }
 
@@ -103,15 +107,16 @@ impl Spans {
 }
 
 impl Config {
-    /// Reads the configuration; `path` is what the file is called in errors.
+    /// Reads the configuration; `path` is what the file is called in errors. The key files that it names are read too, relative
+    /// to `directory`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, in the order of the file: E0102 to E0105 and E0109.
-    pub fn parse(text: &str, path: &str) -> Result<Self, Vec<Diagnostic>> {
-        let mut reader = Reader::new();
+    /// Everything that is wrong with it, in the order of the file: E0101 for a key file, E0102 to E0105 and E0109.
+    pub fn parse(text: &str, path: &str, directory: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let mut reader = Reader::new(directory);
         let read = read(&mut reader, text);
         match read.filter(|_| reader.is_content()) {
-            Some((root, parts)) => Ok(parts.config(Spans { file: path.to_owned(), root })),
+            Some((root, parts)) => Ok(parts.config(Spans { file: path.to_owned(), root }, directory)),
             None => Err(reader.diagnostics(path, text)),
         }
     }
@@ -128,9 +133,9 @@ struct Parts {
 }
 
 impl Parts {
-    fn config(self, spans: Spans) -> Config {
+    fn config(self, spans: Spans, directory: &Path) -> Config {
         let Self { policy, contacts, deploy, channels, registries, store } = self;
-        Config { policy, contacts, deploy, channels, registries, store, spans, directory: PathBuf::new() }
+        Config { policy, contacts, deploy, channels, registries, store, spans, directory: directory.to_owned() }
     }
 }
 

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::report::style::Style;
@@ -53,6 +54,12 @@ store: sqlite:state/log.sqlite
     )
 }
 
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHYbI1C0qnWgKU7Dp9i4KUSx5s6gF
+z1L0hgPPyyJJuW0GZSkamXstuAHz+aiFZGOlzxAgLzQgf0YhbNonkzbvYw==
+-----END PUBLIC KEY-----
+";
+
 /// A file with one environment, whose lines are given, behind what every file needs.
 fn one(environment: &str) -> String {
     let lines: Vec<String> = environment.lines().map(|line| format!("    {line}\n")).collect();
@@ -61,14 +68,18 @@ fn one(environment: &str) -> String {
 
 const CHECKED: &str = "image: ghcr.io/acme/web\nverify: [{http: \"http://127.0.0.1:1/\"}]\n";
 
+fn parse(text: &str, path: &str) -> Result<Config, Vec<Diagnostic>> {
+    Config::parse(text, path, Path::new(""))
+}
+
 fn refused(text: &str) -> String {
-    let faults = Config::parse(text, "sealift.yaml").map(drop).unwrap_err();
+    let faults = parse(text, "sealift.yaml").map(drop).unwrap_err();
     faults.iter().map(|fault| fault.render(&Style::plain())).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn the_example_is_read() {
-    let config = Config::parse(&good(), "sealift.yaml").unwrap_or_else(|_| panic!("{}", refused(&good())));
+    let config = parse(&good(), "sealift.yaml").unwrap_or_else(|_| panic!("{}", refused(&good())));
     insta::assert_json_snapshot!("example", config.policy);
     let ana = config.contacts.iter().next().unwrap();
     assert_eq!(
@@ -95,15 +106,15 @@ fn the_example_is_read() {
 #[test]
 fn a_key_is_compared_without_its_comment_and_a_person_may_have_several() {
     let text = good().replace(&format!("\"{KEY} ana@laptop\""), &format!("[\"{KEY}\", \"  {KEY}  again \"]"));
-    let config = Config::parse(&text, "f").unwrap_or_else(|_| panic!("{}", refused(&text)));
+    let config = parse(&text, "f").unwrap_or_else(|_| panic!("{}", refused(&text)));
     let ana = config.policy.people.values().next().unwrap();
     assert_eq!(ana.ssh.iter().collect::<Vec<_>>(), [KEY]);
 }
 
 #[test]
 fn places_and_comments_do_not_change_the_policy() {
-    let first = Config::parse(&good(), "f").map_err(|_| ()).unwrap().policy;
-    let second = Config::parse(&good().replace('\n', " # c\r\n"), "f").map_err(|_| ()).unwrap().policy;
+    let first = parse(&good(), "f").map_err(|_| ()).unwrap().policy;
+    let second = parse(&good().replace('\n', " # c\r\n"), "f").map_err(|_| ()).unwrap().policy;
     assert_eq!(first.digest(), second.digest());
 }
 
@@ -174,10 +185,67 @@ fn going_without_approval_must_be_said_only_where_a_pipeline_ends() {
     let without = good().replace("    approval: {roles", "    #");
     assert!(refused(&without).contains("`approval: none`"));
     let said = without.replace("    migrate", "    approval: none\n    migrate");
-    let config = Config::parse(&said, "f").unwrap_or_else(|_| panic!("{}", refused(&said)));
+    let config = parse(&said, "f").unwrap_or_else(|_| panic!("{}", refused(&said)));
     assert!(config.policy.environments.values().all(|environment| environment.approval.is_none()));
-    assert!(Config::parse(&one(CHECKED), "f").is_ok(), "the first environment needs none");
+    assert!(parse(&one(CHECKED), "f").is_ok(), "the first environment needs none");
     assert!(refused(&one(&format!("{CHECKED}approval: nobody\n"))).contains("or the word `none`"));
+}
+
+/// A file whose first environment wants signatures, in a directory with key files.
+fn wanting(signature: &str) -> Result<Config, Vec<Diagnostic>> {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(directory.path().join(name), text).unwrap();
+    write("cosign.pub", PUBLIC_KEY.as_bytes());
+    write("crlf.pub", format!(" {}", PUBLIC_KEY.replace('\n', "\r\n")).as_bytes());
+    write(
+        "cosign.key",
+        b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nc2VjcmV0\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n",
+    );
+    write("cut.pub", PUBLIC_KEY.replace("MFkw", "").as_bytes());
+    write("large.pub", &[b'a'; 20_000]);
+    write("binary.pub", &[0xff; 20]);
+    let text = one(&format!("{CHECKED}gates:\n  signature: {signature}\n"));
+    Config::parse(&text, "sealift.yaml", directory.path())
+}
+
+#[test]
+fn the_policy_holds_the_keys_and_not_the_names_of_their_files() {
+    for (signature, form) in [
+        ("{key: cosign.pub}", json!({"key": PUBLIC_KEY})),
+        ("{key: crlf.pub}", json!({"key": PUBLIC_KEY})),
+        ("{keys: [cosign.pub, crlf.pub]}", json!({"key": PUBLIC_KEY})),
+    ] {
+        let config = wanting(signature).unwrap_or_else(|faults| panic!("{signature}: {faults:?}"));
+        let gates = &config.policy.environments.values().next().unwrap().gates;
+        let stored = serde_json::to_value(gates).unwrap();
+        assert_eq!(stored, json!({"signature": form}), "{signature}");
+        assert_eq!(serde_json::from_value::<sealift_domain::gate::Gates>(stored).unwrap(), *gates);
+    }
+}
+
+#[test]
+fn a_key_file_that_cannot_be_used_is_shown_where_it_is_named() {
+    let refusals: Vec<String> = [
+        "{key: missing.pub}",
+        "{key: ''}",
+        "{keys: [cosign.pub, large.pub, binary.pub]}",
+        "{key: cosign.key}",
+        "{key: cut.pub}",
+        "{key: 5}",
+        "{keys: cosign.pub}",
+        "{keys: []}",
+        "{key: cosign.pub, keys: [cosign.pub]}",
+        "{keys: [cosign.pub], identity: me}",
+        "cosign.pub",
+        "",
+    ]
+    .into_iter()
+    .flat_map(|signature| wanting(signature).map(drop).unwrap_err())
+    .map(|fault| fault.render(&Style::plain()))
+    .collect();
+    let shown = refusals.join("\n");
+    assert!(!shown.contains("c2VjcmV0"), "a private key is not repeated: {shown}");
+    insta::assert_snapshot!("key_files", shown);
 }
 
 #[test]
@@ -233,7 +301,7 @@ fn secrets_are_refused_and_never_repeated() {
 #[test]
 fn errors_are_counted_beyond_a_limit() {
     let keys: Vec<String> = (0..1000).map(|n| format!("key{n}: 1\n")).collect();
-    let faults = Config::parse(&keys.concat(), "f").map(drop).unwrap_err();
+    let faults = parse(&keys.concat(), "f").map(drop).unwrap_err();
     assert!(faults.len() <= 20, "{}", faults.len());
     assert_eq!(faults.last().unwrap().notes.last().unwrap(), "and 982 more errors");
 }
@@ -246,7 +314,7 @@ fn what_init_writes_is_short_and_right() {
     let key = format!("{KEY} ana \"the\" \\ first");
     for approver in [None, Some((&ana, key.as_str()))] {
         let text = minimal(&app, &staging, &production, approver);
-        let config = Config::parse(&text, "f").unwrap_or_else(|_| panic!("{text}\n{}", refused(&text)));
+        let config = parse(&text, "f").unwrap_or_else(|_| panic!("{text}\n{}", refused(&text)));
         assert!(text.lines().count() <= 40);
         assert_eq!(config.deploy.len(), 2);
         let rule = &config.policy.environments[&"production".parse().unwrap()].approval;
@@ -261,9 +329,9 @@ fn what_init_writes_is_short_and_right() {
 proptest! {
     #[test]
     fn no_text_is_too_strange(text in "\\PC*", tail in "[a-z:{}\\[\\]\\-,\"'&*!|>#%@` \\n\\r\\t]{0,80}") {
-        drop(Config::parse(&text, "f").map(drop));
-        drop(Config::parse(&tail, "f").map(drop));
-        drop(Config::parse(&format!("app: web\n{tail}"), "f").map(drop));
+        drop(parse(&text, "f").map(drop));
+        drop(parse(&tail, "f").map(drop));
+        drop(parse(&format!("app: web\n{tail}"), "f").map(drop));
     }
 
     #[test]
@@ -273,7 +341,7 @@ proptest! {
         let at = at.min(characters.len());
         let end = (at + length).min(characters.len());
         let text: String = characters[..at].iter().copied().chain(put.chars()).chain(characters[end..].iter().copied()).collect();
-        if let Err(faults) = Config::parse(&text, "f") {
+        if let Err(faults) = parse(&text, "f") {
             prop_assert!(!faults.is_empty());
             let lines = u32::try_from(text.lines().count()).unwrap() + 1;
             for fault in faults {

@@ -21,5 +21,6 @@ mod race;
 mod real;
 mod real_registry;
 mod road;
+mod signature;
 mod webhook;
 mod workflow;

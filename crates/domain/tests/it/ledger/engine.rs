@@ -52,7 +52,7 @@ pub(super) fn facts(world: &World, promotion: &Promotion) -> Facts {
     let standing = ground.and_then(|place| ledger.standing(&place, &promotion.release).cloned());
     let components = promotion.release.components().map(|(name, digest)| {
         let build = ledger.builds.get(&digest).cloned().map_or(Fact::Missing, Fact::Known);
-        (name.clone(), ComponentFacts { digest, build, image: Fact::Known(image(digest)) })
+        (name.clone(), ComponentFacts { digest, build, image: Fact::Known(image(digest)), signatures: None })
     });
     let verified_there = declared.as_ref().and_then(|place| ledger.environments.get(place)?.verified_now().cloned());
     Facts {

@@ -18,7 +18,8 @@ use sealift_domain::{
     reference::{Pinned, Repository, Tag},
 };
 use sealift_engine::ports::registry::{
-    Copied, CopyObserver, CopyPlan, RawManifest, Registry, RegistryError, RegistryErrorKind, TagMode,
+    Copied, CopyObserver, CopyPlan, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind,
+    StoredSignatures, TagMode,
 };
 use serde_json::{Value, json};
 
@@ -157,6 +158,14 @@ impl Registry for FakeRegistry {
         assert_eq!(bytes.len() as u64, size);
         let parts: Vec<_> = bytes.chunks(1000).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
         Ok(stream::iter(parts).boxed())
+    }
+
+    async fn signatures(&self, _: &Pinned) -> Result<StoredSignatures, RegistryError> {
+        unsupported()
+    }
+
+    async fn referrers(&self, _: &Pinned) -> Result<Vec<Referrer>, RegistryError> {
+        unsupported()
     }
 
     async fn inspect(&self, _: &Pinned) -> Result<Image, RegistryError> {

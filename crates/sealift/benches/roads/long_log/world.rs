@@ -45,6 +45,7 @@ pub(crate) fn made_up(clock: Arc<TurnedClock>) -> Result<World, Failed> {
         prober: Arc::new(MadeUpChecks),
         notifiers: std::collections::BTreeMap::new(),
         signatures: wiring::signatures(),
+        image_signatures: wiring::image_signatures(),
         clock,
         host: Arc::new(ThisHost::new()),
     })

@@ -1,0 +1,145 @@
+//! Public keys of images' signers: PEM files as cosign and OpenSSL write them.
+//!
+//! A key is a `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7) in PEM (RFC 7468, section 13). Supported are ECDSA over P-256
+//! (what `cosign generate-key-pair` makes) and P-384 (RFC 5480), RSA of 2048 to 8192 bits (RFC 3279) and Ed25519 (RFC 8410).
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sealift_domain::digest::Digest;
+
+use crate::der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, element};
+
+/// The longest text of a key that is read, in bytes. An RSA key of 8192 bits has about 1500.
+pub const MAX_TEXT: usize = 16 << 10;
+/// The characters in a line of PEM (RFC 7468, section 2).
+const LINE: usize = 64;
+/// The lengths of an RSA modulus, in bits.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
+const END: &str = "-----END PUBLIC KEY-----";
+
+/// 1.2.840.10045.2.1, `id-ecPublicKey`.
+const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+/// 1.2.840.10045.3.1.7, `secp256r1`.
+const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+/// 1.3.132.0.34, `secp384r1`.
+const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
+/// 1.2.840.113549.1.1.1, `rsaEncryption`.
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+/// 1.3.101.112, `id-Ed25519`.
+const EDWARDS: &[u8] = &[0x2b, 0x65, 0x70];
+
+/// Why a text is no public key that signatures can be verified with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublicKeyError {
+    /// A private key. It has no business where a public one is wanted.
+    #[error("it is a private key; name the public one, such as cosign.pub")]
+    Private,
+    /// The text is not one PEM block with a public key.
+    #[error("it is not one PEM block that begins with `{BEGIN}`")]
+    NotPem,
+    /// What is in the block is damaged, or weaker than what is supported.
+    #[error("what is between its lines is not a usable public key")]
+    Damaged,
+    /// A kind of key that is not supported.
+    #[error("this kind of key is not supported; ECDSA over P-256 or P-384, RSA from 2048 bits and Ed25519 are")]
+    Unsupported,
+}
+
+/// A public key.
+#[derive(Clone)]
+pub struct PublicKey {
+    der: Vec<u8>,
+    /// The key under every algorithm that signatures are made with. P-384 has two: cosign hashed with SHA-256 whatever the
+    /// curve for years, and takes the curve's own SHA-384 since.
+    verifiers: Vec<ParsedPublicKey>,
+}
+
+impl PublicKey {
+    /// Reads the text of a key file.
+    ///
+    /// # Errors
+    /// See [`PublicKeyError`]. No error repeats the text.
+    pub fn from_pem(text: &str) -> Result<Self, PublicKeyError> {
+        if text.contains("PRIVATE KEY-----") {
+            return Err(PublicKeyError::Private);
+        }
+        let body = Some(text.trim()).filter(|text| text.len() <= MAX_TEXT).and_then(|text| text.strip_prefix(BEGIN));
+        let body = body.and_then(|text| text.strip_suffix(END)).ok_or(PublicKeyError::NotPem)?;
+        let base64: String = body.split_ascii_whitespace().collect();
+        let der = STANDARD.decode(base64).map_err(|_| PublicKeyError::NotPem)?;
+        Self::from_der(der)
+    }
+
+    fn from_der(der: Vec<u8>) -> Result<Self, PublicKeyError> {
+        let (algorithms, key) = read(&der)?;
+        let parse = |algorithm: &&'static dyn VerificationAlgorithm| parsed(*algorithm, key);
+        let verifiers = algorithms.iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { verifiers, der })
+    }
+
+    /// The key as PEM, in one spelling for one key.
+    pub fn to_pem(&self) -> String {
+        let base64 = STANDARD.encode(&self.der);
+        let mut pem = format!("{BEGIN}\n");
+        for (index, character) in base64.chars().enumerate() {
+            if index > 0 && index % LINE == 0 {
+                pem.push('\n');
+            }
+            pem.push(character);
+        }
+        pem.push_str(&format!("\n{END}\n"));
+        pem
+    }
+
+    /// The SHA-256 of the key's DER, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
+    pub fn fingerprint(&self) -> Digest {
+        Digest::of(&self.der)
+    }
+
+    /// Whether `signature` is this key's over exactly these bytes.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifiers.iter().any(|verifier| verifier.verify_sig(message, signature).is_ok())
+    }
+}
+
+fn parsed(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<ParsedPublicKey, PublicKeyError> {
+    ParsedPublicKey::new(algorithm, key).map_err(|_| PublicKeyError::Damaged)
+}
+
+type Algorithms = &'static [&'static dyn VerificationAlgorithm];
+
+/// The algorithms of a `SubjectPublicKeyInfo`, and the key inside.
+fn read(der: &[u8]) -> Result<(Algorithms, &[u8]), PublicKeyError> {
+    let damaged = PublicKeyError::Damaged;
+    let (info, rest) = element(der, SEQUENCE).ok_or(damaged.clone())?;
+    let (algorithm, info) = element(info, SEQUENCE).ok_or(damaged.clone())?;
+    let (bits, after) = element(info, BIT_STRING).ok_or(damaged.clone())?;
+    // One key has one text: nothing may follow it, and no bit of its last octet is unused.
+    let (Some((0, key)), [], []) = (bits.split_first(), rest, after) else { return Err(damaged) };
+    let (kind, parameters) = element(algorithm, OBJECT_IDENTIFIER).ok_or(damaged.clone())?;
+    let curve = element(parameters, OBJECT_IDENTIFIER).filter(|(_, rest)| rest.is_empty()).map(|(curve, _)| curve);
+    let algorithms: Algorithms = match (kind, curve, parameters) {
+        (EC, Some(P256), _) => &[&ECDSA_P256_SHA256_ASN1],
+        (EC, Some(P384), _) => &[&ECDSA_P384_SHA256_ASN1, &ECDSA_P384_SHA384_ASN1],
+        // RFC 3279, section 2.3.1: the parameters are NULL.
+        (RSA, None, [0x05, 0x00]) if is_strong(key) => &[&RSA_PKCS1_2048_8192_SHA256],
+        // RFC 8410, section 3: there are no parameters.
+        (EDWARDS, None, []) => &[&ED25519],
+        (EC | RSA | EDWARDS, _, _) if curve.is_none() => return Err(damaged),
+        _ => return Err(PublicKeyError::Unsupported),
+    };
+    Ok((algorithms, key))
+}
+
+/// Whether the modulus of an RSA key (RFC 8017, appendix A.1.1) has a length that signatures are verified with. Otherwise a weak
+/// key would be accepted, and no signature by it.
+fn is_strong(key: &[u8]) -> bool {
+    let modulus = element(key, SEQUENCE).and_then(|(key, _)| element(key, INTEGER)).map_or(&[][..], |(n, _)| n);
+    let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+    let unused = modulus.first().map_or(0, |first| first.leading_zeros() as usize);
+    RSA_BITS.contains(&(modulus.len() * 8 - unused))
+}
