@@ -135,7 +135,7 @@ fn why(promotion: &Promotion, kind: NoticeKind) -> Option<String> {
 }
 
 /// Nothing live was changed but the database: whoever reads of the failure has to read of that too.
-fn with_database(words: &str, promotion: &Promotion) -> String {
+pub(crate) fn with_database(words: &str, promotion: &Promotion) -> String {
     match promotion.left_database() {
         Some(left) => format!("{words}; {left}"),
         None => words.to_owned(),

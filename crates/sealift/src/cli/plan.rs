@@ -6,7 +6,7 @@ use sealift_domain::{
     promotion::{Next, Wait},
     quantity::ByteSize,
 };
-use sealift_engine::{places, ports::registry::CopyPlan};
+use sealift_engine::{database, places, ports::registry::CopyPlan};
 use serde_json::json;
 
 use super::{Ends, Global, check};
@@ -52,6 +52,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let live = ledger.environments.get(&args.to).and_then(|record| record.live.as_ref());
     let before = live.map(|live| places::called(&ledger, &live.release));
     let after = places::called(&ledger, &trial.promotion.release);
+    let outlook = database::outlook(&ledger, &args.to, trial.schema);
     let passed = trial.gates.iter().all(Judged::passed);
     if global.json() {
         let value = json!({
@@ -66,6 +67,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             },
             "gates": trial.gates,
             "next": trial.next,
+            "database": outlook.map(|outlook| json!({
+                "before": outlook.before, "after": outlook.after, "automatic_way_back": outlook.is_open(),
+            })),
         });
         shell.print(&format!("{value}\n"));
     } else {
@@ -76,6 +80,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         }
         text.push_str(&check::gates_table(&trial.gates, &style));
         text.push_str(&format!("  copy     {}\n", price_in_words(&price)));
+        if let Some(outlook) = outlook.filter(|outlook| !outlook.is_open()) {
+            text.push_str(&format!("  database {}\n", style.paint(Tone::Warn, &outlook.way_back())));
+        }
         text.push_str(&format!("  then     {}\n", then(&trial.next)));
         shell.print(&text);
     }
