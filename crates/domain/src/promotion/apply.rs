@@ -214,7 +214,7 @@ impl Promotion {
     fn forward(&mut self, done: Done, cancel: Option<Cause>) -> Result<Stage, IllegalEvent> {
         let step = done.step();
         let migrates = match &done {
-            Done::Migrate { ran, .. } => *ran,
+            Done::Migrate { ran, .. } => *ran && self.migrates(step),
             _ => self.migrates(step),
         };
         match done {

@@ -86,7 +86,7 @@ pub(super) fn states() -> Vec<(String, Stage)> {
 
 pub(super) fn judgement(passed: bool, next: Next) -> PromotionEvent {
     let gates = vec![judged(true), judged(passed)];
-    PromotionEvent::Judged(Judgement { gates, evidence: digest("evidence"), policy: digest("policy 2"), next })
+    PromotionEvent::Judged(Judgement { gates, evidence: digest("evidence"), policy: digest("policy 2"), next, schema: None })
 }
 
 pub(super) fn admit(passed: bool) -> PromotionEvent {
@@ -94,7 +94,7 @@ pub(super) fn admit(passed: bool) -> PromotionEvent {
 }
 
 pub(super) fn failed(step: Step, automatic: bool) -> PromotionEvent {
-    PromotionEvent::Failed { step, failure: failure("it broke"), automatic }
+    PromotionEvent::Failed { step, failure: failure("it broke"), automatic, untouched: false }
 }
 
 /// What `step` leaves when it goes well, where `old` runs and `new` is to run.
@@ -104,7 +104,7 @@ pub(super) fn done(step: Step) -> Done {
         Step::Copy => Done::Copy { bytes: 9, copied: 2, mounted: 1, skipped: 0, tries: 1 },
         Step::TagImmutable => Done::TagImmutable { tags: BTreeMap::new() },
         Step::RecordUndo => Done::RecordUndo(undo(running("old"))),
-        Step::Migrate => Done::Migrate { ran: true },
+        Step::Migrate => Done::Migrate { ran: true, output: None },
         Step::Prepare => Done::Prepare { definition: digest("definition") },
         Step::Switch => Done::Switch { running: running("new") },
         Step::Verify => Done::Verify(summary),

@@ -69,6 +69,7 @@ fn nothing_is_decided_without_judging_a_gate() {
             evidence: digest("evidence"),
             policy: digest("policy"),
             next,
+            schema: None,
         });
         assert!(refusal(Stage::Judging, event).ends_with("(no gate was judged)"));
     }
