@@ -272,7 +272,7 @@ impl Outlook {
         if self.is_open() {
             format!("the live release ({live}) works on it too")
         } else {
-            format!("no automatic way back: the live release ({live}) does not work on it")
+            format!("no automatic way back for the live release ({live})")
         }
     }
 }
@@ -280,9 +280,9 @@ impl Outlook {
 impl fmt::Display for Outlook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.before {
-            Some(before) if before.at == self.after.at => write!(f, "database stays at {}", self.after)?,
-            Some(before) => write!(f, "database {} → {}", before.at, self.after)?,
-            None => write!(f, "database at {} from here on", self.after)?,
+            Some(before) if before.at == self.after.at => write!(f, "database stays at {}", before.at)?,
+            Some(before) => write!(f, "database {} → {}", before.at, self.after.at)?,
+            None => write!(f, "database at {}", self.after.at)?,
         }
         write!(f, "; {}", self.way_back())
     }

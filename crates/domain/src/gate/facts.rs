@@ -135,7 +135,8 @@ impl Facts {
         for (name, component) in &self.components {
             let image = known_image(name, component)?;
             let schema = Schema::of_image(image).map_err(|why| {
-                let remedy = "build with `--label dev.sealift.schema=N`, the same for every platform, and record that build";
+                let remedy =
+                    "build with `--label dev.sealift.schema=N`, the same for every platform, and record that build";
                 Finding::error(format!("the schema labels of {name} cannot be relied on: {why}"), remedy)
             })?;
             match (said, schema) {

@@ -8,10 +8,13 @@ use super::{EnvironmentRecord, Lease, Ledger, Live, Notice};
 use crate::{
     digest::Digest,
     event::{
-        DatabaseRecorded, DeploymentRecorded, Event, LeaseReleased, LeaseTaken, PolicyAccepted, PromotionChanged, VerificationRecorded,
+        DatabaseRecorded, DeploymentRecorded, Event, LeaseReleased, LeaseTaken, PolicyAccepted, PromotionChanged,
+        VerificationRecorded,
     },
     freeze::{Hold, HoldScope},
-    promotion::{Done, Ended, IllegalEvent, Kind, Promotion, PromotionEvent, PromotionId, Stage, Status, Step, PAST_DATABASE},
+    promotion::{
+        Done, Ended, IllegalEvent, Kind, PAST_DATABASE, Promotion, PromotionEvent, PromotionId, Stage, Status, Step,
+    },
     record::{Grade, Recorded},
     schema::{Expected, Schema},
     undo::Observed,

@@ -283,7 +283,9 @@ impl Driver for ProcessDriver {
             Err(error) if error.kind == DriverErrorKind::Migrate => error.message,
             // An earlier run began it. That this one cannot so much as ask for its outcome does not mean that nothing happened.
             Err(error) if error.kind.began_nothing() && migration_began(&self.state, key) => {
-                format!("the migration of {key} was started by an earlier run and its outcome is unknown to this one: {error}")
+                format!(
+                    "the migration of {key} was started by an earlier run and its outcome is unknown to this one: {error}"
+                )
             }
             Err(error) => return Err(error),
         };

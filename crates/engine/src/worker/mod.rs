@@ -235,9 +235,7 @@ impl<'a> Worker<'a> {
                 let automatic = places::environment(ground.ledger, &promotion.to)?.rollback.automatic;
                 let news = match &event {
                     Ok(done) => PromotionEvent::Done(done.clone()),
-                    Err(failure) => {
-                        PromotionEvent::Failed { step, failure: failure.clone(), automatic, untouched }
-                    }
+                    Err(failure) => PromotionEvent::Failed { step, failure: failure.clone(), automatic, untouched },
                 };
                 let drafts = self.under_lease(ground, promotion, news, evidence.clone())?;
                 Ok(Decision { drafts, value: () })

@@ -76,12 +76,13 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let style = style(shell, global.color());
         let mut text = change(&before, &after, &args.to, &style);
         for (name, image) in &targets {
-            text.push_str(&style.clean(&format!("  {name}: {image}\n")));
+            text.push_str(&format!("  {}\n", style.clean(&format!("{name}: {image}"))));
         }
         text.push_str(&check::gates_table(&trial.gates, &style));
         text.push_str(&format!("  copy     {}\n", price_in_words(&price)));
-        if let Some(outlook) = outlook.filter(|outlook| !outlook.is_open()) {
-            text.push_str(&format!("  database {}\n", style.paint(Tone::Warn, &outlook.way_back())));
+        if let Some(outlook) = outlook {
+            let tone = if outlook.is_open() { Tone::Dim } else { Tone::Warn };
+            text.push_str(&format!("  schema   {}\n", style.paint(tone, &outlook.to_string())));
         }
         text.push_str(&format!("  then     {}\n", then(&trial.next)));
         shell.print(&text);

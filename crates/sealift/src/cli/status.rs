@@ -139,7 +139,7 @@ fn database_in_words(ledger: &Ledger, name: &EnvironmentName) -> Option<String> 
             let schema = past.schema.map_or_else(|| "no label".to_owned(), |schema| format!("schema {}", schema.at()));
             format!("safe back to {} ({schema})", places::called(ledger, &past.release))
         }
-        None => "no earlier release works on it".to_owned(),
+        None => "no earlier release to go back to works on it".to_owned(),
     };
     let live = match safe.live_works {
         Some(false) => "; by its labels the LIVE RELEASE DOES NOT WORK on it",

@@ -2,17 +2,25 @@
 //!
 //! `GET /` greets, `GET /health` says `{"status":"ok","version":"…"}`. A release whose image sets `NEEDS` to the name of a
 //! variable answers 503 on `/health` where that variable is not set: healthy in one environment, broken in another.
+//!
+//! `hello migrate` stands for a migration: it adds its version as a line to the file that `DATABASE` names. Where `MIGRATION`
+//! is `waits` it ends when there is a file of that name and `.go`; where it is `fails` it fails, its work half done.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     thread,
+    time::Duration,
 };
 
 fn main() {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let version = variable("VERSION");
+    if env::args().nth(1).as_deref() == Some("migrate") {
+        std::process::exit(migrate(&version, &variable("DATABASE"), &variable("MIGRATION")));
+    }
     let missing = Some(variable("NEEDS")).filter(|name| !name.is_empty() && env::var(name).is_err());
     let address = format!("{}:{}", env::var("HOST").unwrap_or_else(|_| "0.0.0.0".into()), variable("PORT"));
     let listener = match TcpListener::bind(&address) {
@@ -30,6 +38,24 @@ fn main() {
         let (version, missing) = (version.clone(), missing.clone());
         thread::spawn(move || serve(connection, &version, missing.as_deref()));
     }
+}
+
+/// Migrates `database`, and returns the exit code.
+fn migrate(version: &str, database: &str, how: &str) -> i32 {
+    println!("migrating to {version}");
+    let written = fs::OpenOptions::new().create(true).append(true).open(database);
+    if let Err(error) = written.and_then(|mut file| writeln!(file, "{version}")) {
+        eprintln!("cannot write {database}: {error}");
+        return 1;
+    }
+    while how == "waits" && !Path::new(&format!("{database}.go")).exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    if how == "fails" {
+        eprintln!("panic: column `name` exists already");
+        return 4;
+    }
+    0
 }
 
 /// Answers the requests of one connection until the client closes it.

@@ -16,4 +16,5 @@ mod policy;
 mod race;
 mod real_registry;
 mod road;
+mod schema;
 mod webhook;

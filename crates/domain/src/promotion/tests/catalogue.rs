@@ -86,7 +86,13 @@ pub(super) fn states() -> Vec<(String, Stage)> {
 
 pub(super) fn judgement(passed: bool, next: Next) -> PromotionEvent {
     let gates = vec![judged(true), judged(passed)];
-    PromotionEvent::Judged(Judgement { gates, evidence: digest("evidence"), policy: digest("policy 2"), next, schema: None })
+    PromotionEvent::Judged(Judgement {
+        gates,
+        evidence: digest("evidence"),
+        policy: digest("policy 2"),
+        next,
+        schema: None,
+    })
 }
 
 pub(super) fn admit(passed: bool) -> PromotionEvent {

@@ -6,8 +6,8 @@ use proptest::{prelude::*, sample::Index};
 use sealift_domain::{
     approval::Decision,
     event::{
-        DatabaseRecorded, DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased, NoticeReceipt,
-        VerificationRecorded,
+        DatabaseRecorded, DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased,
+        NoticeReceipt, VerificationRecorded,
     },
     freeze::{Freeze, Hold, HoldScope},
     ledger::Ledger,
@@ -210,7 +210,8 @@ impl World {
             if self.promotion(id).has_ended() {
                 assert!(self.change(id, change()).is_err(), "{id} is over");
                 let step = sealift_domain::promotion::Step::Verify;
-                let failed = PromotionEvent::Failed { step, failure: failure("late"), automatic: true, untouched: false };
+                let failed =
+                    PromotionEvent::Failed { step, failure: failure("late"), automatic: true, untouched: false };
                 assert!(self.change(id, failed).is_err(), "{id} is over");
             }
         }

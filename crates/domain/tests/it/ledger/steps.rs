@@ -38,7 +38,13 @@ impl World {
     ) -> Result<u64, IllegalEntry> {
         let definition = Some(digest("definition"));
         let labels = self.labels(&release).map(schema);
-        self.write(Event::DeploymentRecorded(DeploymentRecorded { environment, release, definition, baseline, schema: labels }))
+        self.write(Event::DeploymentRecorded(DeploymentRecorded {
+            environment,
+            release,
+            definition,
+            baseline,
+            schema: labels,
+        }))
     }
 
     pub(super) fn checked(

@@ -155,11 +155,11 @@ impl Worker<'_> {
 
     pub(super) async fn restore_tags(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
         let targets = places::targets(context.ledger, &context.promotion.release, &context.promotion.to)?;
-        let undo = context
-            .promotion
-            .undo
-            .clone()
-            .unwrap_or_else(|| Undo { previous: Observed::Nothing, tags: BTreeMap::new(), database: None });
+        let undo = context.promotion.undo.clone().unwrap_or_else(|| Undo {
+            previous: Observed::Nothing,
+            tags: BTreeMap::new(),
+            database: None,
+        });
         let registry = self.world.registry.as_ref();
         let (mut moved, mut left) = (0, Vec::new());
         for (name, tags) in &undo.tags {
