@@ -8,8 +8,9 @@ use super::super::{
 };
 use crate::{
     approval::Decision,
+    schema::{AfterMigration, Expected, Schema},
     testing::{approval, at, digest, failure, judged, person, proof, request, running, undo},
-    undo::Observed,
+    undo::{Observed, Undo},
 };
 
 pub(super) const ID: PromotionId = PromotionId(7);
@@ -155,6 +156,16 @@ pub(super) fn every_event() -> Vec<PromotionEvent> {
         events.push(PromotionEvent::Done(Done::RecordUndo(undo(observed.clone()))));
         events.push(PromotionEvent::Done(Done::Switch { running: observed.clone() }));
         events.push(PromotionEvent::Done(Done::Restore { running: observed }));
+    }
+    // Labels, and undo records that leave the way back open or closed.
+    let database = Schema::new(8, 7).unwrap();
+    if let PromotionEvent::Judged(judgement) = admit(true) {
+        events.push(PromotionEvent::Judged(Judgement { schema: Some(database), ..judgement }));
+    }
+    for expects in [7, 6] {
+        let previous = Expected::Schema(Schema::new(expects, expects).unwrap());
+        let after = Some(AfterMigration { database, previous });
+        events.push(PromotionEvent::Done(Done::RecordUndo(Undo { database: after, ..undo(running("old")) })));
     }
     events.push(PromotionEvent::Approved(approval(ID, "bo", Decision::Approve)));
     events
