@@ -227,7 +227,7 @@ impl AfterMigration {
         let old = match previous {
             Expected::Schema(schema) => schema.at.to_string(),
             Expected::Nothing => "0".to_owned(),
-            Expected::Unreadable(_) => "N".to_owned(),
+            Expected::Unreadable(_) => "NUMBER".to_owned(),
         };
         format!(
             "the database was migrated, or may have been, to {database}; the release before {previous}, so it is not brought \

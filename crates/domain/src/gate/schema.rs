@@ -32,7 +32,8 @@ fn forward(facts: &Facts, candidate: Option<Schema>, at: Option<&Recorded<Schema
     let to = &facts.path.to;
     let database = at.map(|at| at.fact);
     match (candidate, database) {
-        (None, Some(database)) => Finding::fail(
+        // A database at schema 0 is at what releases without a label leave behind.
+        (None, Some(database)) if database.at() > 0 => Finding::fail(
             format!("the image carries no label {SCHEMA_LABEL}, and the database of {to} is at {database}"),
             format!("build with `--label {SCHEMA_LABEL}=N`, where N is the schema that its migration leaves behind"),
         ),

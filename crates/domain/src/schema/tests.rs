@@ -114,15 +114,15 @@ fn the_choices_name_every_command() {
     let after = |previous| AfterMigration { database: schema(8, 8), previous };
     let words = after(Expected::Schema(schema(7, 7))).choices(&to);
     for command in [
-        "`sealift hold release production",
+        "`sealift hold release production --reason \"…\"`",
         "`sealift promote --to production`",
-        "`sealift record database --in production --schema 7",
+        "`sealift record database --in production --schema 7 --reason \"…\"`",
         "`sealift rollback --in production`",
         "dev.sealift.schema.compatible-from=7",
     ] {
         assert!(words.contains(command), "{command}: {words}");
     }
     assert!(after(Expected::Nothing).choices(&to).contains("carries no label dev.sealift.schema"));
-    assert!(after(Expected::Unreadable("404".into())).choices(&to).contains("--schema N"));
+    assert!(after(Expected::Unreadable("404".into())).choices(&to).contains("--schema NUMBER"));
     assert!(!after(Expected::Nothing).is_open() && after(Expected::Schema(schema(8, 0))).is_open());
 }

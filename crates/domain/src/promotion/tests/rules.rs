@@ -311,9 +311,11 @@ fn a_release_that_does_not_work_on_the_database_is_not_restored() {
     promotion.apply(failed(Step::Switch, true), at(2)).unwrap();
     let Stage::Ended(Ended::Stuck { blocked, .. }) = &promotion.stage else { panic!("{:?}", promotion.stage) };
     assert_eq!(blocked.code.as_str(), "E0420");
-    for words in
-        ["expects schema 6", "`sealift hold release production", "`sealift record database --in production --schema 6"]
-    {
+    for words in [
+        "expects schema 6",
+        "`sealift hold release production --reason \"…\"`",
+        "`sealift record database --in production --schema 6 --reason \"…\"`",
+    ] {
         assert!(blocked.message.contains(words), "{words}: {}", blocked.message);
     }
 }
