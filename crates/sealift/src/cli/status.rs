@@ -433,9 +433,13 @@ fn next_commands(ledger: &Ledger, promotion: &Promotion) -> Vec<String> {
         Stage::Ended(Ended::Failed { .. } | Ended::RolledBack { .. }) => {
             vec![format!("sealift explain {}", promotion.id)]
         }
-        Stage::Ended(Ended::Stuck { .. }) => {
-            let mut next =
-                vec![format!("sealift explain {}", promotion.id), format!("sealift rollback --in {}", promotion.to)];
+        Stage::Ended(Ended::Stuck { blocked, .. }) => {
+            // What does not work on the database is not gone back to: its own page says how to choose.
+            let way = match blocked.code.as_str() {
+                code::E0420 => format!("sealift explain {}", code::E0420),
+                _ => format!("sealift rollback --in {}", promotion.to),
+            };
+            let mut next = vec![format!("sealift explain {}", promotion.id), way];
             let scope = sealift_domain::freeze::HoldScope::Environment(promotion.to.clone());
             if ledger.holds.contains_key(&scope) {
                 next.push(format!("sealift hold release {} --reason \"…\"   # once it is in order", promotion.to));

@@ -182,7 +182,7 @@ fn a_release_that_does_not_work_on_the_migrated_database_is_not_brought_back() {
         .ends(0)
         .says("database 7 → 8; no automatic way back for the live release (schema 7)");
     let ran = place.run(&["promote", "--to", "production"]);
-    ran.ends(7).says("STUCK").says("E0420").says("E0410");
+    ran.ends(7).says("STUCK").says("E0420").says("E0410").says("next: sealift explain E0420");
     for choice in [
         "a release whose schema is 8 or newer",
         "`sealift hold release production --reason \"…\"` and `sealift promote --to production`",
