@@ -16,6 +16,7 @@ use crate::{
     promotion::{PromotionEvent, PromotionId},
     record::Build,
     release::Release,
+    schema::Schema,
 };
 
 /// The kind of [`Event::Snapshot`].
@@ -31,6 +32,8 @@ pub enum Event {
     BuildRecorded(Build),
     /// A release runs somewhere without our having brought it there.
     DeploymentRecorded(DeploymentRecorded),
+    /// A database is at another schema than the promotions say, because a person restored or migrated it.
+    DatabaseRecorded(DatabaseRecorded),
     /// A release was verified outside a promotion, or found wanting.
     VerificationRecorded(VerificationRecorded),
     /// Something happened to a promotion.
@@ -80,6 +83,20 @@ pub struct DeploymentRecorded {
     pub definition: Option<Digest>,
     /// Whether it is imported as the first thing to go back to.
     pub baseline: bool,
+    /// What the labels of its images say of the database, as far as they could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+}
+
+/// See [`Event::DatabaseRecorded`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseRecorded {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// What the database is at now.
+    pub schema: Schema,
+    /// Why.
+    pub reason: String,
 }
 
 /// See [`Event::VerificationRecorded`].
@@ -195,6 +212,7 @@ impl Event {
             Self::PolicyAccepted(_) => "policy-accepted".into(),
             Self::BuildRecorded(_) => "build-recorded".into(),
             Self::DeploymentRecorded(_) => "deployment-recorded".into(),
+            Self::DatabaseRecorded(_) => "database-recorded".into(),
             Self::VerificationRecorded(_) => "verification-recorded".into(),
             Self::Promotion(changed) => format!("promotion.{}", changed.change.name()),
             Self::LeaseTaken(_) => "lease-taken".into(),
@@ -251,6 +269,7 @@ fn promotion_evidence(event: &PromotionEvent) -> Vec<Digest> {
         PromotionEvent::Approved(approval) => proof_objects(&approval.proof),
         PromotionEvent::Rejected { proof, .. } => proof_objects(proof),
         PromotionEvent::Done(Done::Prepare { definition }) => vec![*definition],
+        PromotionEvent::Done(Done::Migrate { output, .. }) => output.iter().copied().collect(),
         PromotionEvent::Done(Done::Verify(summary) | Done::ConfirmRestored(summary)) => {
             summary.report.into_iter().collect()
         }

@@ -22,6 +22,7 @@ pub mod quantity;
 pub mod record;
 pub mod reference;
 pub mod release;
+pub mod schema;
 pub mod signature;
 pub mod tag;
 #[cfg(test)]

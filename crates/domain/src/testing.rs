@@ -60,7 +60,7 @@ pub(crate) fn running(of: &str) -> Observed {
 /// An undo record with one moving tag.
 pub(crate) fn undo(previous: Observed) -> Undo {
     let tags = [("main".parse().unwrap(), Some(digest("old"))), ("latest".parse().unwrap(), None)];
-    Undo { previous, tags: [(ComponentName::only(), tags.into())].into() }
+    Undo { previous, tags: [(ComponentName::only(), tags.into())].into(), database: None }
 }
 
 /// A request to bring `new` from staging to production.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, name::ComponentName, reference::Tag, release::Release};
+use crate::{digest::Digest, name::ComponentName, reference::Tag, release::Release, schema::AfterMigration};
 
 /// What a driver finds running in an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,4 +33,7 @@ pub struct Undo {
     pub previous: Observed,
     /// What each moving tag named; `None` where the tag did not exist.
     pub tags: BTreeMap<ComponentName, BTreeMap<Tag, Option<Digest>>>,
+    /// Whether what ran still works once the candidate has migrated the database; `None` where no label says anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<AfterMigration>,
 }

@@ -7,6 +7,7 @@ use sealift_domain::{
     ledger::IllegalEntry,
     name::{EnvironmentName, PersonId},
     promotion::{PromotionId, Status},
+    schema::{Expected, Schema},
 };
 
 use crate::ports::{driver::DriverError, log::LogError, registry::RegistryError};
@@ -54,6 +55,20 @@ pub enum EngineError {
     /// There is nothing to go back to.
     #[error("{0}")]
     NoRollbackTarget(String),
+    /// There are releases to go back to, and none of them works on the database.
+    #[error(
+        "no earlier release works on the database of {environment}: it is at {database}, and the newest one, {newest}, {expected}"
+    )]
+    PastDatabase {
+        /// The environment.
+        environment: EnvironmentName,
+        /// What its database is at.
+        database: Schema,
+        /// The newest earlier release.
+        newest: String,
+        /// What that one says.
+        expected: Expected,
+    },
     /// There is no such promotion.
     #[error("there is no promotion {0}")]
     NoPromotion(PromotionId),

@@ -48,6 +48,7 @@ pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Ti
         verified_there: verified_there.cloned(),
         holds: ledger.holds_on(&promotion.release, &promotion.to),
         freezes: ledger.freezes_of(&promotion.to),
+        database: ledger.database_facts(&promotion.to),
     })
 }
 
@@ -114,7 +115,7 @@ pub fn judge(
             }
         },
     };
-    Ok(Judgement { gates, evidence, policy: policy.digest(), next })
+    Ok(Judgement { gates, evidence, policy: policy.digest(), next, schema: facts.schema() })
 }
 
 /// What follows from gates that do not pass: a wait if each of them passes by itself in time, else the end.

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod book;
 mod checks;
 pub mod code;
+pub mod database;
 pub mod decide;
 pub mod error;
 pub mod gather;

@@ -124,13 +124,21 @@ fn why(promotion: &Promotion, kind: NoticeKind) -> Option<String> {
     match (kind, &promotion.stage) {
         (NoticeKind::ApprovalWanted | NoticeKind::Started | NoticeKind::Completed, _) => promotion.reason.clone(),
         (_, Stage::Ended(Ended::Failed { failure, .. } | Ended::RolledBack { failure })) => {
-            Some(failure.message.clone())
+            Some(with_database(&failure.message, promotion))
         }
         (_, Stage::Ended(Ended::Stuck { failure, blocked })) => {
             Some(format!("{}; {}", failure.message, blocked.message))
         }
-        (_, Stage::Ended(Ended::Cancelled { reason, .. })) => Some(reason.clone()),
+        (_, Stage::Ended(Ended::Cancelled { reason, .. })) => Some(with_database(reason, promotion)),
         _ => promotion.reason.clone(),
+    }
+}
+
+/// Nothing live was changed but the database: whoever reads of the failure has to read of that too.
+pub(crate) fn with_database(words: &str, promotion: &Promotion) -> String {
+    match promotion.left_database() {
+        Some(left) => format!("{words}; {left}"),
+        None => words.to_owned(),
     }
 }
 

@@ -2,18 +2,23 @@
 
 use sealift_domain::{
     check::Check,
-    event::{DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased, VerificationRecorded},
+    event::{
+        DatabaseRecorded, DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased,
+        VerificationRecorded,
+    },
     freeze::{Freeze, Hold, HoldScope},
     name::EnvironmentName,
     quantity::Period,
     record::Build,
     release::Release,
+    schema::{Expected, Schema},
     undo::Observed,
 };
 
 use crate::{
     book::{Book, Decision},
     checks::askable,
+    database,
     error::EngineError,
     places,
     ports::{
@@ -43,19 +48,43 @@ pub async fn build(book: &Book, world: &World, build: Build) -> Result<(), Engin
 /// Records what runs in an environment without our having brought it there.
 pub async fn deployment(
     book: &Book,
+    world: &World,
     environment: &EnvironmentName,
     release: Release,
     definition: Option<Vec<u8>>,
     baseline: bool,
 ) -> Result<(), EngineError> {
+    let images = places::targets(book.ledger().await?.as_ref(), &release, environment)?;
+    // It runs already. Labels that cannot be read are no reason not to record it; whoever needs them later fails closed.
+    let schema = match database::read_schema(world.registry.as_ref(), &images).await {
+        Expected::Schema(schema) => Some(schema),
+        Expected::Nothing | Expected::Unreadable(_) => None,
+    };
     let digest = definition.as_deref().map(sealift_domain::digest::Digest::of);
-    let recorded = DeploymentRecorded { environment: environment.clone(), release, definition: digest, baseline };
+    let recorded =
+        DeploymentRecorded { environment: environment.clone(), release, definition: digest, baseline, schema };
     book.commit(|ground| {
         places::environment(ground.ledger, environment)?;
         refuse_while_running(ground.ledger, environment)?;
         let mut draft: crate::book::Draft = Event::DeploymentRecorded(recorded.clone()).into();
         draft.evidence.extend(definition.clone());
         Ok(Decision { drafts: vec![draft], value: () })
+    })
+    .await
+}
+
+/// Records what a database is at, because a person restored it or migrated it by hand.
+pub async fn schema(
+    book: &Book,
+    environment: &EnvironmentName,
+    schema: Schema,
+    reason: String,
+) -> Result<(), EngineError> {
+    book.commit(|ground| {
+        places::environment(ground.ledger, environment)?;
+        refuse_while_running(ground.ledger, environment)?;
+        let recorded = DatabaseRecorded { environment: environment.clone(), schema, reason: reason.clone() };
+        Ok(Decision { drafts: vec![Event::DatabaseRecorded(recorded).into()], value: () })
     })
     .await
 }

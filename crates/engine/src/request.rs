@@ -68,7 +68,8 @@ pub fn choose(ledger: &Ledger, to: &EnvironmentName, named: Option<Release>) -> 
     }
 }
 
-/// The release to roll back to: the newest known-good one that is neither live nor on hold, or the one that a person named.
+/// The release to roll back to: the newest known-good one that is neither live nor on hold and that works on the database by
+/// its schema labels, or the one that a person named, which the gates judge.
 pub fn choose_rollback(ledger: &Ledger, to: &EnvironmentName, named: Option<Release>) -> Result<Release, EngineError> {
     places::environment(ledger, to)?;
     let record = ledger.environments.get(to);
@@ -82,13 +83,22 @@ pub fn choose_rollback(ledger: &Ledger, to: &EnvironmentName, named: Option<Rele
             ))),
         };
     }
+    if let Some(past) = ledger.ways_back(to).pop() {
+        return Ok(past.release.clone());
+    }
     let held = |release: &Release| {
         release.components().any(|(_, digest)| ledger.holds.contains_key(&HoldScope::Digest(digest)))
     };
-    let target = known.iter().rev().find(|past| Some(&past.release) != live && !held(&past.release));
-    target
-        .map(|past| past.release.clone())
-        .ok_or_else(|| EngineError::NoRollbackTarget(format!("no other release was ever verified in {to}")))
+    let earlier = known.iter().rev().find(|past| Some(&past.release) != live && !held(&past.release));
+    Err(match (earlier, record.and_then(|record| record.database.as_ref())) {
+        (Some(newest), Some(database)) => EngineError::PastDatabase {
+            environment: to.clone(),
+            database: database.fact,
+            newest: places::called(ledger, &newest.release),
+            expected: newest.schema.into(),
+        },
+        _ => EngineError::NoRollbackTarget(format!("no other release was ever verified in {to}")),
+    })
 }
 
 /// Checks a signed request and tells whose it is.

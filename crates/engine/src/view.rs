@@ -12,6 +12,8 @@ use sealift_domain::{
 };
 use serde::Serialize;
 
+use crate::outbox::with_database;
+
 /// One promotion as an auditor reads it.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuditRecord {
@@ -139,12 +141,12 @@ fn status(promotion: &Promotion) -> &'static str {
 fn failure(promotion: &Promotion) -> Option<String> {
     match &promotion.stage {
         Stage::Ended(Ended::Failed { failure, .. } | Ended::RolledBack { failure }) => {
-            Some(format!("{}: {}", failure.code, failure.message))
+            Some(with_database(&format!("{}: {}", failure.code, failure.message), promotion))
         }
         Stage::Ended(Ended::Stuck { failure, blocked }) => {
             Some(format!("{}: {}; {}: {}", failure.code, failure.message, blocked.code, blocked.message))
         }
-        Stage::Ended(Ended::Cancelled { reason, .. }) => Some(reason.clone()),
+        Stage::Ended(Ended::Cancelled { reason, .. }) => Some(with_database(reason, promotion)),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealift_domain::{entry::EntryError, promotion::PromotionId};
+use sealift_domain::{entry::EntryError, promotion::PromotionId, schema::Expected};
 use sealift_engine::{
     code,
     error::EngineError,
@@ -45,6 +45,23 @@ pub fn of_engine(error: EngineError) -> Diagnostic {
         EngineError::NoRollbackTarget(_) => Diagnostic::new("E0412", words)
             .state(UNTOUCHED)
             .next("`sealift history` lists what was live; a running release is imported by `sealift record deployment --in ENVIRONMENT --baseline`"),
+        EngineError::PastDatabase { environment, expected, .. } => {
+            let old = match expected {
+                Expected::Schema(schema) => schema.at(),
+                Expected::Nothing | Expected::Unreadable(_) => 0,
+            };
+            Diagnostic::new("E0412", words)
+                .state(format!("{UNTOUCHED}; {environment} goes on with what runs there"))
+                .next(format!("go forward: mend the release, and `sealift promote --to {environment}`"))
+                .next(format!(
+                    "or restore the database by hand, then `sealift record database --in {environment} --schema {old} \
+                     --reason \"…\"` and `sealift rollback --in {environment}`"
+                ))
+                .next(format!(
+                    "a release whose labels are not on record is judged when it is named: `sealift rollback --in {environment} \
+                     --digest sha256:…`"
+                ))
+        }
         EngineError::NoPromotion(_) => {
             Diagnostic::new("E0402", words).state(UNTOUCHED).next("`sealift history` lists the promotions")
         }

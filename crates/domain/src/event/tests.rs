@@ -3,6 +3,7 @@ use crate::{
     approval::Decision,
     personal::Salt,
     promotion::{Done, Kind, PromotionEvent, Requester, Step, VerificationSummary},
+    schema::Schema,
     testing::{approval, at, by, digest, failure, person, proof, release, request, running, undo},
 };
 
@@ -50,7 +51,10 @@ fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
         release: release("new"),
         definition: Some(digest("definition")),
         baseline: true,
+        schema: Some(Schema::new(8, 7).unwrap()),
     };
+    let database =
+        DatabaseRecorded { environment: environment(), schema: Schema::new(7, 7).unwrap(), reason: reason() };
     let verified = VerificationRecorded {
         environment: environment(),
         release: release("new"),
@@ -60,12 +64,13 @@ fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
     let lease = LeaseTaken { environment: environment(), promotion: PromotionId(7), holder, expires_at: at(60) };
     let freeze = Freeze { from: at(0), until: at(1), reason: reason() };
     let prepared = Done::Prepare { definition: digest("definition") };
-    let failed = PromotionEvent::Failed { step: Step::Verify, failure: failed, automatic: true };
+    let failed = PromotionEvent::Failed { step: Step::Verify, failure: failed, automatic: true, untouched: false };
     let withdrawn = PromotionEvent::Withdrawn { by: None, reason: reason() };
     vec![
         ("policy-accepted", policy_accepted(), [signed("ana"), signed("bo")].concat()),
         ("build-recorded", Event::BuildRecorded(serde_json::from_value(build).unwrap()), vec![]),
         ("deployment-recorded", Event::DeploymentRecorded(deployed), vec![digest("definition")]),
+        ("database-recorded", Event::DatabaseRecorded(database), vec![]),
         ("verification-recorded", Event::VerificationRecorded(verified), vec![]),
         ("promotion.requested", asked_by(by("ana")), signed("ana")),
         ("promotion.requested", asked_by(Requester::Unknown), vec![]),

@@ -14,6 +14,7 @@ use crate::{
     promotion::Kind,
     record::{Build, Recorded, Standing},
     release::Release,
+    schema::Schema,
     signature::Signatures,
 };
 
@@ -83,6 +84,39 @@ pub struct Facts {
     /// Freezes of the target, past and coming ones too.
     #[serde(default)]
     pub freezes: Vec<Freeze>,
+    /// What is on record of the target's database.
+    #[serde(default, skip_serializing_if = "DatabaseFacts::is_silent")]
+    pub database: DatabaseFacts,
+}
+
+/// What is on record of the database of an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseFacts {
+    /// What it is at; `None` where no release ever said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Recorded<Schema>>,
+    /// What is live there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveFacts>,
+    /// The oldest known-good release that works on it, other than the live one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_safe: Option<Release>,
+}
+
+/// The live release, and what it expects of the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveFacts {
+    /// The release.
+    pub release: Release,
+    /// What its labels say, if that is on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+}
+
+impl DatabaseFacts {
+    fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Facts {
@@ -92,6 +126,34 @@ impl Facts {
             Kind::Rollback => Some(&self.path.to),
             Kind::Promote => self.path.declared.as_ref(),
         }
+    }
+
+    /// What the labels of the release's images say of the database, if every one of them can be read.
+    pub fn schema(&self) -> Option<Schema> {
+        self.read_schema().ok().flatten()
+    }
+
+    /// The same, or why it cannot be told. Of several components, those that carry labels must say the same.
+    pub(super) fn read_schema(&self) -> Result<Option<Schema>, Finding> {
+        let mut said: Option<(&ComponentName, Schema)> = None;
+        for (name, component) in &self.components {
+            let image = known_image(name, component)?;
+            let schema = Schema::of_image(image).map_err(|why| {
+                let remedy =
+                    "build with `--label dev.sealift.schema=N`, the same for every platform, and record that build";
+                Finding::error(format!("the schema labels of {name} cannot be relied on: {why}"), remedy)
+            })?;
+            match (said, schema) {
+                (Some((other, before)), Some(schema)) if before != schema => {
+                    let reason = format!("{other} says {before}, and {name} says {schema}");
+                    let remedy = "set the schema labels on one component only, the one that migrates";
+                    return Err(Finding::error(reason, remedy));
+                }
+                (None, Some(schema)) => said = Some((name, schema)),
+                _ => {}
+            }
+        }
+        Ok(said.map(|(_, schema)| schema))
     }
 
     /// Judges the image of every component with `judge`; the first that is not known, or does not pass, decides.

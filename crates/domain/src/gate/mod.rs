@@ -9,7 +9,7 @@ mod facts;
 mod registry;
 mod verdict;
 
-pub use facts::{ComponentFacts, Fact, Facts, Path};
+pub use facts::{ComponentFacts, DatabaseFacts, Fact, Facts, LiveFacts, Path};
 pub use registry::{GateInfo, Required};
 pub use verdict::{Finding, Judged, Verdict};
 
@@ -22,6 +22,7 @@ registry::gates! {
         verified,
         hold,
         freeze,
+        schema,
     }
     // Required where the configuration says so, under the gate's own name.
     by_choice {

@@ -8,11 +8,15 @@ use super::{EnvironmentRecord, Lease, Ledger, Live, Notice};
 use crate::{
     digest::Digest,
     event::{
-        DeploymentRecorded, Event, LeaseReleased, LeaseTaken, PolicyAccepted, PromotionChanged, VerificationRecorded,
+        DatabaseRecorded, DeploymentRecorded, Event, LeaseReleased, LeaseTaken, PolicyAccepted, PromotionChanged,
+        VerificationRecorded,
     },
     freeze::{Hold, HoldScope},
-    promotion::{Done, Ended, IllegalEvent, Kind, Promotion, PromotionEvent, PromotionId, Stage, Status, Step},
+    promotion::{
+        Done, Ended, IllegalEvent, Kind, PAST_DATABASE, Promotion, PromotionEvent, PromotionId, Stage, Status, Step,
+    },
     record::{Grade, Recorded},
+    schema::{Expected, Schema},
     undo::Observed,
 };
 
@@ -96,6 +100,7 @@ impl Ledger {
                 self.builds.insert(recorded.fact.digest, recorded);
             }
             Event::DeploymentRecorded(recorded) => self.deployment_recorded(recorded, at)?,
+            Event::DatabaseRecorded(recorded) => self.database_recorded(recorded, at)?,
             Event::VerificationRecorded(recorded) => self.verification_recorded(recorded, at)?,
             Event::Promotion(changed) => self.promotion_changed(*changed, at)?,
             Event::LeaseTaken(taken) => self.lease_taken(taken, at)?,
@@ -136,17 +141,33 @@ impl Ledger {
     }
 
     fn deployment_recorded(&mut self, recorded: DeploymentRecorded, at: At) -> Result<(), IllegalEntry> {
-        let DeploymentRecorded { environment, release, definition, baseline } = recorded;
+        let DeploymentRecorded { environment, release, definition, baseline, schema } = recorded;
         // What a promotion goes on to verify must be what it switched to.
-        if let Some(other) = self.running_promotion(&environment).map(|promotion| promotion.id) {
-            return Err(IllegalEntry::Held { environment: environment.to_string(), other });
-        }
+        self.nothing_runs(&environment)?;
         let record = self.environment(&environment);
-        record.goes_live(Live { release: release.clone(), promotion: None, since: at.time, definition });
+        record.goes_live(Live { release: release.clone(), promotion: None, since: at.time, definition, schema });
+        if let Some(schema) = schema {
+            record.serves_live(schema, at.time, at.body);
+        }
         if baseline {
             record.verified(&release, Grade::Baseline, at.time, at.body);
         }
         Ok(())
+    }
+
+    fn database_recorded(&mut self, recorded: DatabaseRecorded, at: At) -> Result<(), IllegalEntry> {
+        // A promotion under way has on record what the database would be at, and whether there is a way back.
+        self.nothing_runs(&recorded.environment)?;
+        let database = Recorded { fact: recorded.schema, at: at.time, receipt: at.body };
+        self.environment(&recorded.environment).database = Some(database);
+        Ok(())
+    }
+
+    fn nothing_runs(&self, environment: &crate::name::EnvironmentName) -> Result<(), IllegalEntry> {
+        match self.running_promotion(environment) {
+            Some(running) => Err(IllegalEntry::Held { environment: environment.to_string(), other: running.id }),
+            None => Ok(()),
+        }
     }
 
     fn verification_recorded(&mut self, recorded: VerificationRecorded, at: At) -> Result<(), IllegalEntry> {
@@ -211,6 +232,9 @@ impl Ledger {
         after.apply(changed.change.clone(), at.time)?;
         self.one_at_a_time(before, &after)?;
         let told = before.notice();
+        if let Some(schema) = after.schema.filter(|_| after.migrated && !before.migrated) {
+            self.environments.entry(after.to.clone()).or_default().migrated(schema, at.time, at.body);
+        }
         self.leave_traces(&changed.change, &after, at);
         if after.notice() != told {
             self.tell(&after, at);
@@ -262,7 +286,11 @@ impl Ledger {
             _ => {}
         }
         if let Stage::Ended(Ended::Stuck { blocked, .. }) = &after.stage {
-            let reason = format!("promotion {} is stuck: {}", after.id, blocked.message);
+            let why = match blocked.code.as_str() {
+                PAST_DATABASE => "the release before does not work on the migrated database",
+                _ => &blocked.message,
+            };
+            let reason = format!("promotion {} is stuck: {why}", after.id);
             self.hold(Hold { scope: HoldScope::Environment(after.to.clone()), reason });
         }
     }
@@ -276,14 +304,25 @@ impl Ledger {
                     promotion: Some(after.id),
                     since: at.time,
                     definition: after.definition,
+                    schema: after.schema,
                 };
-                self.environment(&to).goes_live(live);
+                let record = self.environment(&to);
+                record.goes_live(live);
+                if let Some(schema) = after.schema {
+                    record.serves_live(schema, at.time, at.body);
+                }
             }
             Done::Verify(_) => self.environment(&to).verified(&after.release, Grade::Verified, at.time, at.body),
             Done::Restore { running: Observed::Running { release, definition } } => {
                 let record = self.environment(&to);
-                let promotion = record.known_good.iter().find(|k| k.release == *release).and_then(|k| k.promotion);
-                let live = Live { release: release.clone(), promotion, since: at.time, definition: *definition };
+                let known = record.known_good.iter().find(|known| known.release == *release);
+                let live = Live {
+                    release: release.clone(),
+                    promotion: known.and_then(|known| known.promotion),
+                    since: at.time,
+                    definition: *definition,
+                    schema: known.and_then(|known| known.schema).or_else(|| restored_schema(after)),
+                };
                 record.goes_live(live);
             }
             Done::Restore { running: Observed::Nothing } => self.environment(&to).goes_dark(at.time),
@@ -320,5 +359,13 @@ impl Ledger {
         let channels = self.policy.iter().flat_map(|policy| &policy.notify);
         let channels = channels.filter(|(_, on)| on.contains(&kind)).map(|(name, _)| name.clone()).collect();
         self.outbox.put(at.index, Notice { promotion: after.id, kind, at: at.time, channels });
+    }
+}
+
+/// What the release that a promotion restored expects, as its undo record has it.
+fn restored_schema(promotion: &Promotion) -> Option<Schema> {
+    match &promotion.undo.as_ref()?.database.as_ref()?.previous {
+        Expected::Schema(schema) => Some(*schema),
+        Expected::Nothing | Expected::Unreadable(_) => None,
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     promotion::PromotionId,
     record::{Grade, Recorded, Standing},
     release::Release,
+    schema::Schema,
 };
 
 /// What is live by our own record. What really runs is the driver's to observe.
@@ -21,6 +22,9 @@ pub struct Live {
     pub since: Timestamp,
     /// The digest of the definition that it was started from.
     pub definition: Option<Digest>,
+    /// What the labels of its images say of the database, if that is on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
 }
 
 /// A release that was live and verified here, and can be gone back to.
@@ -36,6 +40,9 @@ pub struct Past {
     pub grade: Grade,
     /// The digest of the definition that it was started from.
     pub definition: Option<Digest>,
+    /// What the labels of its images say of the database, if that is on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
 }
 
 /// What an environment has seen.
@@ -47,6 +54,10 @@ pub struct EnvironmentRecord {
     pub standings: Vec<(Release, Standing)>,
     /// Releases to go back to, the newest last; each stands here once.
     pub known_good: Vec<Past>,
+    /// The newest schema that its database was ever migrated to, or may have been; whatever is live, it is still there.
+    /// `None` where no release carried a label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Recorded<Schema>>,
 }
 
 impl EnvironmentRecord {
@@ -72,6 +83,27 @@ impl EnvironmentRecord {
         let live = &self.live.as_ref()?.release;
         self.standing(live)?.verified.as_ref()?;
         Some(live)
+    }
+
+    /// Whether a release that expects `schema` works on the database. Where nothing is known of it, nothing is against it.
+    pub fn serves(&self, schema: Option<Schema>) -> bool {
+        self.database.as_ref().is_none_or(|database| database.fact.serves(schema))
+    }
+
+    /// A release that expects `schema` has migrated the database, or may have.
+    pub(super) fn migrated(&mut self, schema: Schema, at: Timestamp, receipt: Digest) {
+        let before = self.database.as_ref().map(|database| database.fact);
+        let after = schema.after(before);
+        if before != Some(after) {
+            self.database = Some(Recorded { fact: after, at, receipt });
+        }
+    }
+
+    /// A release that expects `schema` is live without our having migrated for it: the database is at least there.
+    pub(super) fn serves_live(&mut self, schema: Schema, at: Timestamp, receipt: Digest) {
+        if self.database.as_ref().is_none_or(|database| database.fact.at() < schema.at()) {
+            self.migrated(schema, at, receipt);
+        }
     }
 
     /// `release` is live from now on.
@@ -108,6 +140,7 @@ impl EnvironmentRecord {
             verified_at: at,
             grade,
             definition: live.and_then(|l| l.definition),
+            schema: live.and_then(|l| l.schema),
         };
         self.known_good.retain(|known| known.release != *release);
         self.known_good.push(past);

@@ -21,6 +21,7 @@ pub use outbox::{Notice, Outbox};
 use crate::{
     digest::Digest,
     freeze::{Freeze, Hold, HoldScope},
+    gate::{DatabaseFacts, LiveFacts},
     name::{EnvironmentName, PersonId},
     policy::{Contact, Policy},
     promotion::{Promotion, PromotionId, Status},
@@ -102,6 +103,28 @@ impl Ledger {
             HoldScope::Environment(name) => name == environment,
         };
         self.holds.values().filter(concerns).cloned().collect()
+    }
+
+    /// The earlier known-good releases of `environment` that work on its database, the newest last: neither live nor on hold.
+    pub fn ways_back(&self, environment: &EnvironmentName) -> Vec<&Past> {
+        let Some(record) = self.environments.get(environment) else { return Vec::new() };
+        let live = record.live.as_ref().map(|live| &live.release);
+        let held = |past: &Past| {
+            let mut digests = past.release.components();
+            digests.any(|(_, digest)| self.holds.contains_key(&HoldScope::Digest(digest)))
+        };
+        let fits = |past: &&Past| Some(&past.release) != live && !held(past) && record.serves(past.schema);
+        record.known_good.iter().filter(fits).collect()
+    }
+
+    /// What gates are told of the database of `environment`.
+    pub fn database_facts(&self, environment: &EnvironmentName) -> DatabaseFacts {
+        let Some(record) = self.environments.get(environment) else { return DatabaseFacts::default() };
+        DatabaseFacts {
+            at: record.database.clone(),
+            live: record.live.as_ref().map(|live| LiveFacts { release: live.release.clone(), schema: live.schema }),
+            oldest_safe: self.ways_back(environment).first().map(|past| past.release.clone()),
+        }
     }
 
     /// The freezes of `environment`, of the policy and placed by hand.

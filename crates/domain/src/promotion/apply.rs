@@ -30,6 +30,7 @@ pub struct IllegalEvent {
 pub(crate) const NO_TARGET: &str = "E0407";
 pub(crate) const NOT_AUTOMATIC: &str = "E0408";
 pub(crate) const NO_SECOND_ROLLBACK: &str = "E0409";
+pub(crate) const PAST_DATABASE: &str = "E0420";
 
 impl Promotion {
     /// A promotion that was just requested.
@@ -53,6 +54,8 @@ impl Promotion {
             lapses_at: None,
             consent: None,
             immutable_tags: std::collections::BTreeMap::new(),
+            schema: None,
+            migrated: false,
             undo: None,
             definition: None,
             verification: None,
@@ -77,7 +80,11 @@ impl Promotion {
             PromotionEvent::Superseded { by } => self.superseded(by),
             PromotionEvent::Lapsed => self.lapsed(),
             PromotionEvent::Done(done) => self.done(done),
-            PromotionEvent::Failed { step, failure, automatic } => self.failed(step, failure, automatic),
+            PromotionEvent::Failed { step, failure, automatic, untouched } => {
+                let stage = self.failed(step, failure, automatic);
+                self.migrated |= stage.is_ok() && !untouched && self.migrates(step);
+                stage
+            }
         }?;
         self.stage = stage;
         self.timeline.push(Moment { at, what: what.to_owned() });
@@ -124,6 +131,7 @@ impl Promotion {
         self.judged = judgement.gates;
         self.evidence = Some(judgement.evidence);
         self.policy = judgement.policy;
+        self.schema = judgement.schema;
         Ok(stage)
     }
 
@@ -205,6 +213,10 @@ impl Promotion {
     /// Takes over what a forward step left, and goes on to the next.
     fn forward(&mut self, done: Done, cancel: Option<Cause>) -> Result<Stage, IllegalEvent> {
         let step = done.step();
+        let migrates = match &done {
+            Done::Migrate { ran, .. } => *ran && self.migrates(step),
+            _ => self.migrates(step),
+        };
         match done {
             Done::TagImmutable { tags } => self.immutable_tags = tags,
             Done::RecordUndo(undo) => self.undo = Some(undo),
@@ -215,6 +227,7 @@ impl Promotion {
             Done::Verify(summary) => self.verification = Some(summary),
             _ => {}
         }
+        self.migrated |= migrates;
         let Some(next) = step.next() else {
             return Ok(Stage::Ended(Ended::Completed { leftover: None }));
         };
@@ -261,6 +274,12 @@ impl Promotion {
         }
     }
 
+    /// Whether `step` may change the database once it has begun. A release that carries a schema label may migrate by itself
+    /// when it starts. A rollback migrates nothing.
+    fn migrates(&self, step: Step) -> bool {
+        self.kind == Kind::Promote && (step == Step::Migrate || step == Step::Prepare && self.schema.is_some())
+    }
+
     fn failed(&mut self, step: Step, failure: Failure, automatic: bool) -> Result<Stage, IllegalEvent> {
         match self.stage.clone() {
             Stage::Forward { step: at, .. } if at == step => Ok(self.turn_back(step, failure, automatic)),
@@ -296,6 +315,10 @@ impl Promotion {
         if self.kind == Kind::Rollback {
             let message = "a rollback is never rolled back by itself".to_owned();
             return Err(blocked(NO_SECOND_ROLLBACK, message));
+        }
+        let database = self.undo.as_ref().and_then(|undo| undo.database.as_ref());
+        if let Some(after) = database.filter(|after| self.migrated && !after.is_open()) {
+            return Err(blocked(PAST_DATABASE, after.choices(&self.to)));
         }
         if !automatic {
             let message = "the policy of this environment says `rollback: {automatic: false}`".to_owned();

@@ -10,6 +10,7 @@ use crate::{
     gate::Judged,
     name::{EnvironmentName, PersonId},
     release::Release,
+    schema::Schema,
 };
 
 /// A request: the first event, whose log index is the promotion's id.
@@ -52,6 +53,9 @@ pub struct Judgement {
     pub policy: Digest,
     /// What follows.
     pub next: Next,
+    /// What the labels of its images say of the database; `None` where they say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
 }
 
 /// What follows from a judgement.
@@ -112,6 +116,9 @@ pub enum PromotionEvent {
         failure: Failure,
         /// Whether the policy lets the previous release be restored without asking.
         automatic: bool,
+        /// Whether it is certain that the step began nothing: neither a migration nor a process.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        untouched: bool,
     },
 }
 

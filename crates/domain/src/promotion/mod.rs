@@ -19,6 +19,7 @@ mod state;
 mod step;
 
 pub use apply::IllegalEvent;
+pub(crate) use apply::PAST_DATABASE;
 pub use event::{Judgement, Next, PromotionEvent, Request};
 pub use intent::Intent;
 pub use state::{Cause, Ended, Kind, Moment, Promotion, PromotionId, Requester, Stage, Status, Wait};

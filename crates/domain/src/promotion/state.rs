@@ -15,7 +15,8 @@ use crate::{
     notice::NoticeKind,
     reference::Tag,
     release::Release,
-    undo::Undo,
+    schema::Schema,
+    undo::{Observed, Undo},
 };
 
 /// Names a promotion for ever: the index of its request in the log.
@@ -224,6 +225,12 @@ pub struct Promotion {
     /// The immutable names that the images were given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub immutable_tags: BTreeMap<ComponentName, Vec<Tag>>,
+    /// What the labels of its images say of the database; `None` where they say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+    /// Whether it has migrated the database, or may have: a migration that failed may have done half of its work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub migrated: bool,
     /// What to go back to; recorded before anything live is touched, never lost.
     pub undo: Option<Undo>,
     /// The digest of the definition that the candidate was started from.
@@ -255,6 +262,22 @@ impl Promotion {
     /// Whether it is over.
     pub fn has_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended(_))
+    }
+
+    /// For a promotion that ended before the switch: what its migration means for the release that is live all the same.
+    pub fn left_database(&self) -> Option<String> {
+        if !self.migrated || !matches!(self.stage, Stage::Ended(Ended::Failed { .. } | Ended::Cancelled { .. })) {
+            return None;
+        }
+        let undo = self.undo.as_ref().filter(|undo| matches!(undo.previous, Observed::Running { .. }))?;
+        let words = match &undo.database {
+            None => "no schema label says whether it works on it".to_owned(),
+            Some(after) if after.is_open() => {
+                format!("it {} and works on the database, at {}", after.previous, after.database)
+            }
+            Some(after) => format!("it {} and DOES NOT WORK on the database, at {}", after.previous, after.database),
+        };
+        Some(format!("the live release now runs on a database that was migrated, or may have been: {words}"))
     }
 
     /// When it ended.

@@ -71,6 +71,9 @@ pub enum Done {
     Migrate {
         /// Whether there was one to run.
         ran: bool,
+        /// The end of what it wrote, beside the log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Digest>,
     },
     /// The candidate is up.
     Prepare {

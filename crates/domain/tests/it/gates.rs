@@ -146,10 +146,10 @@ fn what_is_required_is_judged_in_order_and_the_rest_is_named() {
     let names = |gates: &Gates| gates.judge(&facts).into_iter().map(|judged| judged.gate).collect::<Vec<_>>();
     let left = |gates: &Gates| gates.not_required().iter().map(|gate| gate.name).collect::<Vec<_>>();
     let none = Gates::default();
-    assert_eq!(names(&none), ["same_digest", "by_hand", "order", "verified", "hold", "freeze"]);
+    assert_eq!(names(&none), ["same_digest", "by_hand", "order", "verified", "hold", "freeze", "schema"]);
     assert_eq!(left(&none), ["soak", "max_size", "layers", "metadata", "signature"]);
     let some: Gates = serde_json::from_value(json!({"layers": "required", "soak": "1h"})).unwrap();
-    assert_eq!(names(&some)[6..], ["soak", "layers"]);
+    assert_eq!(names(&some)[7..], ["soak", "layers"]);
     assert_eq!(left(&some), ["max_size", "metadata", "signature"]);
 }
 

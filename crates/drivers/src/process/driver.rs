@@ -20,8 +20,8 @@ use crate::health::{HealthProbe, Unwell};
 
 use super::{
     agent::{
-        check_key, log_path, migration_log_path,
-        protocol::{Command, Place, ServiceStatus, Start, Status},
+        check_key, log_path, migration_began, migration_log_path,
+        protocol::{Command, Ended, Place, ServiceStatus, Start, Status},
         prune_logs, read_log, recorded_live,
     },
     client::AgentClient,
@@ -229,6 +229,23 @@ impl ProcessDriver {
     async fn read_back(&self) -> Result<Observed, DriverError> {
         Ok(observed(&self.agent.call(Command::Status, QUICK).await?))
     }
+
+    /// Has the agent run a migration, or tell how it ended.
+    async fn run_migration(
+        &self,
+        deployment: &Deployment,
+        argv: &[String],
+        observer: &dyn DriverObserver,
+    ) -> Result<Ended, DriverError> {
+        let target = self.target(deployment)?;
+        let image = self.images.pull(target.image, observer).await?;
+        let launch = Launch::program(&image, &target.config, argv.to_vec())
+            .map_err(|why| failure(DriverErrorKind::Preflight, why))?;
+        let secrets = secrets(&target.config)?;
+        let key = deployment.key.clone();
+        observer.note(&format!("running the migration of {key}"));
+        self.agent.migrate(Command::Migrate { fence: deployment.fence, key, launch, secrets }).await
+    }
 }
 
 #[async_trait]
@@ -259,22 +276,29 @@ impl Driver for ProcessDriver {
         argv: &[String],
         observer: &dyn DriverObserver,
     ) -> Result<(), DriverError> {
-        let target = self.target(deployment)?;
-        let image = self.images.pull(target.image, observer).await?;
-        let launch = Launch::program(&image, &target.config, argv.to_vec())
-            .map_err(|why| failure(DriverErrorKind::Preflight, why))?;
-        let secrets = secrets(&target.config)?;
-        let key = deployment.key.clone();
-        observer.note(&format!("running the migration of {key}"));
-        let command = Command::Migrate { fence: deployment.fence, key, launch, secrets };
-        let ended = self.agent.migrate(command).await?;
-        if ended.success {
-            return Ok(());
-        }
-        let log = migration_log_path(&self.state, &deployment.key);
-        let output = read_log(&log, ERROR_OUTPUT).unwrap_or_default();
-        let message = format!("the migration of {} failed: {}", deployment.key, ended.status);
+        let key = &deployment.key;
+        let ended = self.run_migration(deployment, argv, observer).await;
+        let message = match ended {
+            Ok(ended) if ended.success => return Ok(()),
+            Ok(ended) => format!("the migration of {key} failed: {}", ended.status),
+            Err(error) if error.kind == DriverErrorKind::Migrate => error.message,
+            // An earlier run began it. That this one cannot so much as ask for its outcome does not mean that nothing happened.
+            Err(error) if error.kind.began_nothing() && migration_began(&self.state, key) => {
+                format!(
+                    "the migration of {key} was started by an earlier run and its outcome is unknown to this one: {error}"
+                )
+            }
+            Err(error) => return Err(error),
+        };
+        let output = read_log(&migration_log_path(&self.state, key), ERROR_OUTPUT).unwrap_or_default();
         Err(DriverError { kind: DriverErrorKind::Migrate, message, output })
+    }
+
+    async fn migration_output(&self, deployment: &Deployment, limit: usize) -> Result<Vec<u8>, DriverError> {
+        check_key(&deployment.key)?;
+        let path = migration_log_path(&self.state, &deployment.key);
+        read_log(&path, limit.min(MAX_LOGS))
+            .map_err(|e| failure(DriverErrorKind::Unreachable, format!("{}: {e}", path.display())))
     }
 
     async fn prepare(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Prepared, DriverError> {

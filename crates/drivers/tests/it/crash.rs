@@ -154,7 +154,15 @@ fn a_migration_whose_agent_died_has_an_unknown_outcome() {
             let error = outcome.unwrap_err();
             assert_eq!(error.kind, DriverErrorKind::Migrate);
             assert!(error.message.contains("outcome is unknown"), "{error}");
+            assert_eq!(error.output, b"migrating wait\n", "what it wrote until then is kept");
         }
+        // Whoever cannot even start it does not take it for one that never began.
+        let absent = ["./absent".to_owned()];
+        let error = world.driver.migrate(&first, &absent, &()).await.unwrap_err();
+        assert_eq!(error.kind, DriverErrorKind::Migrate, "{error}");
+        assert!(error.message.contains("was started by an earlier run"), "{error}");
+        let never = world.driver.migrate(&world.deployment("p2", 2, "v1"), &absent, &()).await.unwrap_err();
+        assert!(never.kind.began_nothing(), "{never}");
         let root = world.state().join("images").join(first.images.values().next().unwrap().digest.hex());
         let orphan = std::fs::read_to_string(root.join("rootfs/app/pid")).unwrap();
         kill(orphan.trim().parse().unwrap()).await;

@@ -230,6 +230,7 @@ fn a_migration_runs_once_and_its_outcome_is_kept() {
         for _ in 0..2 {
             world.driver.migrate(&first, &argv("0"), &()).await.unwrap();
         }
+        assert_eq!(world.driver.migration_output(&first, 1024).await.unwrap(), b"migrating 0\n");
         let root = world.state().join("images").join(first.images.values().next().unwrap().digest.hex());
         assert_eq!(std::fs::read_to_string(root.join("rootfs/app/runs")).unwrap(), "x\n");
         for _ in 0..2 {

@@ -58,6 +58,14 @@ pub enum DriverErrorKind {
     Unreachable,
 }
 
+impl DriverErrorKind {
+    /// Whether this kind of failure of [`Driver::migrate`] or [`Driver::prepare`] says that nothing was started: neither a
+    /// migration nor a candidate, which could have changed a database.
+    pub fn began_nothing(self) -> bool {
+        matches!(self, Self::Pull | Self::Preflight | Self::Fenced)
+    }
+}
+
 /// Why a driver failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -102,13 +110,20 @@ pub trait Driver: Send + Sync {
     async fn observe(&self) -> Result<Observed, DriverError>;
 
     /// Runs a migration once, from the candidate, before anything is switched. Asked again with the same key, it reports the
-    /// recorded outcome and does not run again.
+    /// recorded outcome and does not run again. [`DriverErrorKind::Migrate`] if it failed or its outcome is unknown; a kind
+    /// of [`DriverErrorKind::began_nothing`] only if it never began under this key, in an earlier run either.
     async fn migrate(
         &self,
         deployment: &Deployment,
         argv: &[String],
         observer: &dyn DriverObserver,
     ) -> Result<(), DriverError>;
+
+    /// The end of what the migration of `deployment` wrote, at most `limit` bytes. Empty where the driver keeps none.
+    async fn migration_output(&self, deployment: &Deployment, limit: usize) -> Result<Vec<u8>, DriverError> {
+        let _ = (deployment, limit);
+        Ok(Vec::new())
+    }
 
     /// Pulls by digest, starts the candidate beside what is live and waits until it is up. Nothing live is touched.
     async fn prepare(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Prepared, DriverError>;

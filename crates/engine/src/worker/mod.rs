@@ -215,13 +215,14 @@ impl<'a> Worker<'a> {
         outcome: Result<Outcome, StepError>,
         took: Period,
     ) -> Result<(), EngineError> {
+        let untouched = matches!(&outcome, Err(error) if error.untouched);
         let (event, evidence, report) = match outcome {
             Ok(outcome) => {
                 let report = Progress::StepDone { step, found: outcome.found, took };
                 (Ok(outcome.done), outcome.evidence, report)
             }
             Err(error) => {
-                let StepError { failure, evidence } = error;
+                let StepError { failure, evidence, .. } = error;
                 let code = failure.code.to_string();
                 let report = Progress::StepFailed { step, code, why: failure.message.clone(), took };
                 (Err(failure), evidence, report)
@@ -233,7 +234,7 @@ impl<'a> Worker<'a> {
                 let automatic = places::environment(ground.ledger, &promotion.to)?.rollback.automatic;
                 let news = match &event {
                     Ok(done) => PromotionEvent::Done(done.clone()),
-                    Err(failure) => PromotionEvent::Failed { step, failure: failure.clone(), automatic },
+                    Err(failure) => PromotionEvent::Failed { step, failure: failure.clone(), automatic, untouched },
                 };
                 let drafts = self.under_lease(ground, promotion, news, evidence.clone())?;
                 Ok(Decision { drafts, value: () })

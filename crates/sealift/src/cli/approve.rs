@@ -6,7 +6,7 @@ use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, ApprovalStatement, Decision},
     promotion::{Kind, PromotionId, Stage, Wait},
 };
-use sealift_engine::{decide, places, ports::clock::Clock};
+use sealift_engine::{database, decide, places, ports::clock::Clock};
 use serde_json::json;
 
 use super::{Ends, Global};
@@ -98,6 +98,10 @@ fn what_is_signed(ledger: &sealift_domain::ledger::Ledger, statement: &ApprovalS
     if let Some(promotion) = promotion {
         let passed = promotion.judged.iter().filter(|judged| judged.passed()).count();
         lines.push(("gates", format!("{passed} of {} passed", promotion.judged.len())));
+        // The migration is what no approver can take back.
+        let outlook = database::outlook(ledger, &promotion.to, promotion.schema);
+        let outlook = outlook.filter(|_| promotion.kind == Kind::Promote);
+        lines.extend(outlook.map(|outlook| ("database", outlook.to_string())));
         lines.extend(promotion.reason.iter().map(|reason| ("reason", reason.clone())));
     }
     let word = match statement.decision {

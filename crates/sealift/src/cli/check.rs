@@ -4,6 +4,7 @@ use sealift_domain::{
     gate::{Judged, Verdict},
     name::EnvironmentName,
     promotion::{Kind, Next, Promotion, PromotionId, Request, Requester},
+    schema::Schema,
 };
 use sealift_engine::{gather, judge, places, ports::clock::Clock, request};
 use serde_json::json;
@@ -43,6 +44,8 @@ pub(super) struct Trial {
     pub(super) gates: Vec<Judged>,
     /// What would follow.
     pub(super) next: Next,
+    /// What the labels of its images say of the database.
+    pub(super) schema: Option<Schema>,
 }
 
 /// Judges a promotion that nobody asked for.
@@ -76,7 +79,7 @@ pub(super) async fn trial(
     let facts = judge::facts(&ledger, &promotion, gathered, now).map_err(engine)?;
     let definition = judge::definition(&session.world, &promotion).map_err(engine)?;
     let judgement = judge::judge(&ledger, &promotion, &facts, definition).map_err(engine)?;
-    Ok(Trial { promotion, gates: judgement.gates, next: judgement.next })
+    Ok(Trial { promotion, gates: judgement.gates, next: judgement.next, schema: judgement.schema })
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {

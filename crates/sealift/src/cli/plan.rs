@@ -6,7 +6,7 @@ use sealift_domain::{
     promotion::{Next, Wait},
     quantity::ByteSize,
 };
-use sealift_engine::{places, ports::registry::CopyPlan};
+use sealift_engine::{database, places, ports::registry::CopyPlan};
 use serde_json::json;
 
 use super::{Ends, Global, check};
@@ -52,6 +52,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let live = ledger.environments.get(&args.to).and_then(|record| record.live.as_ref());
     let before = live.map(|live| places::called(&ledger, &live.release));
     let after = places::called(&ledger, &trial.promotion.release);
+    let outlook = database::outlook(&ledger, &args.to, trial.schema);
     let passed = trial.gates.iter().all(Judged::passed);
     if global.json() {
         let value = json!({
@@ -66,16 +67,23 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             },
             "gates": trial.gates,
             "next": trial.next,
+            "database": outlook.map(|outlook| json!({
+                "before": outlook.before, "after": outlook.after, "automatic_way_back": outlook.is_open(),
+            })),
         });
         shell.print(&format!("{value}\n"));
     } else {
         let style = style(shell, global.color());
         let mut text = change(&before, &after, &args.to, &style);
         for (name, image) in &targets {
-            text.push_str(&style.clean(&format!("  {name}: {image}\n")));
+            text.push_str(&format!("  {}\n", style.clean(&format!("{name}: {image}"))));
         }
         text.push_str(&check::gates_table(&trial.gates, &style));
         text.push_str(&format!("  copy     {}\n", price_in_words(&price)));
+        if let Some(outlook) = outlook {
+            let tone = if outlook.is_open() { Tone::Dim } else { Tone::Warn };
+            text.push_str(&format!("  schema   {}\n", style.paint(tone, &outlook.to_string())));
+        }
         text.push_str(&format!("  then     {}\n", then(&trial.next)));
         shell.print(&text);
     }

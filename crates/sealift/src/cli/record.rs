@@ -4,6 +4,7 @@ use sealift_domain::{
     name::{EnvironmentName, PersonId},
     record::Build,
     reference::Reference,
+    schema::Schema,
     undo::Observed,
 };
 use sealift_engine::{ports::registry::RegistryErrorKind, record};
@@ -24,6 +25,8 @@ pub enum Args {
     Build(BuildArgs),
     /// What runs in an environment without Sealift having brought it there
     Deployment(DeploymentArgs),
+    /// That the database of an environment is at another schema, because a person restored or migrated it
+    Database(DatabaseArgs),
 }
 
 /// See [`Args::Build`].
@@ -59,12 +62,30 @@ pub struct DeploymentArgs {
     baseline: bool,
 }
 
+/// See [`Args::Database`].
+#[derive(clap::Args)]
+pub struct DatabaseArgs {
+    /// Where.
+    #[arg(long = "in", value_name = "ENVIRONMENT")]
+    environment: EnvironmentName,
+    /// The schema that it is at now, as the label `dev.sealift.schema` counts.
+    #[arg(long, value_name = "N")]
+    schema: u64,
+    /// The oldest schema whose releases work on it; without it, that schema only.
+    #[arg(long, value_name = "M")]
+    compatible_from: Option<u64>,
+    /// Why, for whoever reads the log.
+    #[arg(long)]
+    reason: String,
+}
+
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
     session.same_policy().await.map_err(|d| vec![d])?;
     match args {
         Args::Build(args) => build(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Deployment(args) => deployment(args, global, shell, &session).await.map_err(|d| vec![d]),
+        Args::Database(args) => database(args, global, shell, &session).await.map_err(|d| vec![d]),
     }
 }
 
@@ -158,7 +179,7 @@ async fn deployment(
             }
         },
     };
-    record::deployment(&session.book, environment, release.clone(), definition, args.baseline)
+    record::deployment(&session.book, &session.world, environment, release.clone(), definition, args.baseline)
         .await
         .map_err(failure::of_engine)?;
     if global.json() {
@@ -171,6 +192,19 @@ async fn deployment(
         if !args.baseline {
             shell.print(&format!("next: sealift verify --in {environment}\n"));
         }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn database(args: DatabaseArgs, global: &Global, shell: &Shell, session: &Session) -> Result<Exit, Diagnostic> {
+    let environment = &args.environment;
+    let schema = Schema::new(args.schema, args.compatible_from.unwrap_or(args.schema))
+        .map_err(|error| failure::usage(error.to_string()))?;
+    record::schema(&session.book, environment, schema, args.reason).await.map_err(failure::of_engine)?;
+    if global.json() {
+        shell.print(&format!("{}\n", json!({"schema_version": 1, "environment": environment, "database": schema})));
+    } else {
+        shell.print(&format!("recorded the database of {environment} at {schema}\n"));
     }
     Ok(Exit::Ok)
 }

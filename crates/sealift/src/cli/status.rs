@@ -8,7 +8,7 @@ use sealift_domain::{
     policy::{Excluded, Person},
     promotion::{Cause, Ended, Promotion, PromotionEvent, PromotionId, Requester, Stage, Status, Wait},
 };
-use sealift_engine::{places, ports::clock::Clock, view};
+use sealift_engine::{database, places, ports::clock::Clock, view};
 use serde_json::json;
 
 use super::{Ends, Global};
@@ -61,6 +61,12 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         table.row(environment_row(&ledger, name, &style));
     }
     shell.print(&format!("{}\n{}", style.paint(Tone::Strong, policy.app.as_str()), table.render(&style)));
+    for name in policy.in_order() {
+        if let Some(words) = database_in_words(&ledger, name) {
+            let line = style.clean(&format!("{name}: {words}"));
+            shell.print(&format!("{}\n", text::hang("database  ", &line, style.width)));
+        }
+    }
     for line in needs_attention(&ledger) {
         shell.print(&format!("{}\n", text::hang("", &style.clean(&line), style.width)));
     }
@@ -121,7 +127,42 @@ fn environment_json(ledger: &Ledger, name: &EnvironmentName) -> serde_json::Valu
         "since": live.map(|live| live.since),
         "promotion": live.and_then(|live| live.promotion),
         "open_promotion": ledger.open_promotion(name).map(|open| open.id),
+        "database": database_json(ledger, name),
     })
+}
+
+/// What the database of an environment is at, and how far back is safe; nothing where no label says anything.
+fn database_in_words(ledger: &Ledger, name: &EnvironmentName) -> Option<String> {
+    let safe = database::safe_back_to(ledger, name)?;
+    let back = match safe.oldest {
+        Some(past) => {
+            let schema = past.schema.map_or_else(|| "no label".to_owned(), |schema| format!("schema {}", schema.at()));
+            format!("safe back to {} ({schema})", places::called(ledger, &past.release))
+        }
+        None => "no earlier release to go back to works on it".to_owned(),
+    };
+    let live = match safe.live_works {
+        Some(false) => "; by its labels the LIVE RELEASE DOES NOT WORK on it",
+        _ => "",
+    };
+    Some(format!("schema {}, {back}{live}", safe.database.at()))
+}
+
+fn database_json(ledger: &Ledger, name: &EnvironmentName) -> Option<serde_json::Value> {
+    let safe = database::safe_back_to(ledger, name)?;
+    let oldest = safe.oldest.map(|past| {
+        json!({
+            "release": past.release,
+            "called": places::called(ledger, &past.release),
+            "schema": past.schema.map(|schema| schema.at()),
+        })
+    });
+    Some(json!({
+        "schema": safe.database.at(),
+        "compatible_from": safe.database.compatible_from(),
+        "safe_back_to": oldest,
+        "live_works": safe.live_works,
+    }))
 }
 
 fn wait_in_words(wait: &Wait) -> String {
@@ -210,6 +251,11 @@ fn promotion_json(ledger: &Ledger, promotion: &Promotion) -> serde_json::Value {
     value["timeline"] = json!(promotion.timeline);
     value["verification"] = json!(promotion.verification);
     value["restored"] = json!(promotion.restored);
+    value["database"] = json!({
+        "schema": promotion.schema,
+        "migrated": promotion.migrated,
+        "after_migration": promotion.undo.as_ref().and_then(|undo| undo.database.as_ref()),
+    });
     value
 }
 
@@ -307,6 +353,10 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
             story.push_str(&kept(session, *digest, style).await);
         }
     }
+    if let Some(left) = promotion.left_database() {
+        let line = text::hang("  DATABASE: ", &style.clean(&left), style.width);
+        story.push_str(&format!("{}\n", style.paint(Tone::Bad, &line)));
+    }
     for next in next_commands(ledger, promotion) {
         story.push_str(&format!("next: {}\n", style.paint(Tone::Command, &style.clean(&next))));
     }
@@ -383,9 +433,13 @@ fn next_commands(ledger: &Ledger, promotion: &Promotion) -> Vec<String> {
         Stage::Ended(Ended::Failed { .. } | Ended::RolledBack { .. }) => {
             vec![format!("sealift explain {}", promotion.id)]
         }
-        Stage::Ended(Ended::Stuck { .. }) => {
-            let mut next =
-                vec![format!("sealift explain {}", promotion.id), format!("sealift rollback --in {}", promotion.to)];
+        Stage::Ended(Ended::Stuck { blocked, .. }) => {
+            // What does not work on the database is not gone back to: its own page says how to choose.
+            let way = match blocked.code.as_str() {
+                code::E0420 => format!("sealift explain {}", code::E0420),
+                _ => format!("sealift rollback --in {}", promotion.to),
+            };
+            let mut next = vec![format!("sealift explain {}", promotion.id), way];
             let scope = sealift_domain::freeze::HoldScope::Environment(promotion.to.clone());
             if ledger.holds.contains_key(&scope) {
                 next.push(format!("sealift hold release {} --reason \"…\"   # once it is in order", promotion.to));

@@ -108,7 +108,8 @@ fn environment(generator: &mut SchemaGenerator) -> Value {
         "freezes": {"type": "array", "items": of::<Freeze>(generator), "description": "When nothing may enter."},
         "migrate": described(
             object(json!({"run": command("Program and arguments.")}), &["run"]),
-            "A command to run once from the candidate before the switch.",
+            "A command to run once for each promotion, from the candidate's image, with its variables, before the switch. It \
+             is not run again by itself, and never for a rollback.",
         ),
         "deploy": driver(generator),
         "verify": {

@@ -11,13 +11,17 @@
 //! - `UNHEALTHY_AFTER`: `/health` answers 503 from so many milliseconds after its start on.
 //! - `SLOW`: each answer takes so many milliseconds more.
 //!
+//! `hello migrate` stands for a migration: it adds its version as a line to the file that `DATABASE` names. Where `MIGRATION`
+//! is `waits` it ends when there is a file of that name and `.go`; where it is `fails` it fails, its work half done.
+//!
 //! It handles no signal. Where it is process 1 of a container, the kernel therefore ignores SIGTERM for it
 //! (pid_namespaces(7)), and only SIGKILL ends it: a service that does not stop when it is asked to.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -40,6 +44,10 @@ fn main() {
     if env::args().nth(1).as_deref() == Some("health") {
         let healthy = is_healthy(&format!("127.0.0.1:{listen}")).unwrap_or(false);
         std::process::exit(i32::from(!healthy));
+    }
+    let text = |name: &str| variable(name).unwrap_or_default();
+    if env::args().nth(1).as_deref() == Some("migrate") {
+        std::process::exit(migrate(&text("VERSION"), &text("DATABASE"), &text("MIGRATION")));
     }
     let started = Instant::now();
     if let Some(after) = milliseconds("DIE_AFTER") {
@@ -109,6 +117,24 @@ fn is_healthy(address: &str) -> std::io::Result<bool> {
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     Ok(answer.starts_with("HTTP/1.1 200 "))
+}
+
+/// Migrates `database`, and returns the exit code.
+fn migrate(version: &str, database: &str, how: &str) -> i32 {
+    println!("migrating to {version}");
+    let written = fs::OpenOptions::new().create(true).append(true).open(database);
+    if let Err(error) = written.and_then(|mut file| writeln!(file, "{version}")) {
+        eprintln!("cannot write {database}: {error}");
+        return 1;
+    }
+    while how == "waits" && !Path::new(&format!("{database}.go")).exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    if how == "fails" {
+        eprintln!("panic: column `name` exists already");
+        return 4;
+    }
+    0
 }
 
 /// Answers the requests of one connection until the client closes it.

@@ -35,6 +35,8 @@ use crate::{
 const ARGUMENTS: &str = "SEALIFT_TEST_ARGUMENTS";
 /// Where the child dies: `before 3`, `after 0`. Without it, it lives.
 const DEATH: &str = "SEALIFT_TEST_DEATH";
+/// The file of an image to which its migration writes.
+const MIGRATIONS: &str = "migrations";
 /// Where the child says how many commits it made.
 const COUNT: &str = "SEALIFT_TEST_COUNT";
 
@@ -154,6 +156,8 @@ struct Outcome {
     runs: &'static str,
     answers: &'static str,
     main: &'static str,
+    /// How often the candidate's migration began.
+    migrations: usize,
     /// Whether the candidate has its immutable tag.
     tagged: bool,
     /// How often a process was started for this promotion's deployment, and for any other.
@@ -226,6 +230,7 @@ impl Stage {
             runs: side(place.runs_in(&self.session, "production")),
             answers: if place.answers("production") == Some(old) { "before" } else { "candidate" },
             main: side(tags.get("main").copied()),
+            migrations: self.migrations(candidate),
             tagged: tags.iter().any(|(tag, digest)| tag.starts_with("main-") && *digest == candidate),
             starts: (own, started.len() - own),
             notices: self
@@ -263,6 +268,12 @@ impl Stage {
         let ran = place::finish(command, "the child");
         let commits = if death.is_none() { read_count(&count) } else { 0 };
         (ran, commits)
+    }
+
+    /// How often the migration of a release began, where one is configured: it writes to a file of its image.
+    fn migrations(&self, release: Digest) -> usize {
+        let file = self.place.path(&format!("production/images/{}/rootfs/{MIGRATIONS}", release.hex()));
+        std::fs::read_to_string(file).map_or(0, |text| text.lines().count())
     }
 
     /// The deployments whose processes were started in production, in order.
@@ -322,7 +333,11 @@ fn ask_and_approve(place: &Place) -> u64 {
 
 #[test]
 fn a_promotion_that_is_killed_anywhere_completes_when_it_is_run_again() {
-    let stage = Stage::new(&[("stable_for: 100ms", "stable_for: 20ms")]);
+    let stage = Stage::new(&[
+        ("stable_for: 100ms", "stable_for: 20ms"),
+        ("    approval:", "    migrate: {run: [/hello, migrate]}\n    approval:"),
+        ("state: production,", &format!("state: production, env: {{DATABASE: {MIGRATIONS}}},")),
+    ]);
     let scenario = Scenario {
         prepare: |place, number| {
             place.build(&version(number));
@@ -338,7 +353,7 @@ fn a_promotion_that_is_killed_anywhere_completes_when_it_is_run_again() {
         (outcome.live, outcome.runs, outcome.answers, outcome.main),
         ("candidate", "candidate", "candidate", "candidate")
     );
-    assert_eq!((outcome.starts, outcome.tagged), ((1, 0), true));
+    assert_eq!((outcome.starts, outcome.tagged, outcome.migrations), ((1, 0), true, 1));
     assert_eq!(outcome.notices, ["promotion.approval-wanted", "promotion.started", "promotion.completed"]);
 }
 

@@ -21,6 +21,7 @@ mod race;
 mod real;
 mod real_registry;
 mod road;
+mod schema;
 mod signature;
 mod webhook;
 mod workflow;

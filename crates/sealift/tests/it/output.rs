@@ -57,6 +57,7 @@ fn every_command_speaks_json() {
     assert_eq!(json(&["promote", "--to", "production"], 0)["state"], "completed");
     json(&["verify", "--in", "production"], 0);
     json(&["record", "deployment", "--in", "production"], 0);
+    json(&["record", "database", "--in", "staging", "--schema", "0", "--reason", "x"], 0);
     for what in [id.as_str(), "production", "E0103", "G004"] {
         json(&["explain", what], 0);
     }

@@ -8,8 +8,9 @@ use super::super::{
 };
 use crate::{
     approval::Decision,
+    schema::{AfterMigration, Expected, Schema},
     testing::{approval, at, digest, failure, judged, person, proof, request, running, undo},
-    undo::Observed,
+    undo::{Observed, Undo},
 };
 
 pub(super) const ID: PromotionId = PromotionId(7);
@@ -86,7 +87,13 @@ pub(super) fn states() -> Vec<(String, Stage)> {
 
 pub(super) fn judgement(passed: bool, next: Next) -> PromotionEvent {
     let gates = vec![judged(true), judged(passed)];
-    PromotionEvent::Judged(Judgement { gates, evidence: digest("evidence"), policy: digest("policy 2"), next })
+    PromotionEvent::Judged(Judgement {
+        gates,
+        evidence: digest("evidence"),
+        policy: digest("policy 2"),
+        next,
+        schema: None,
+    })
 }
 
 pub(super) fn admit(passed: bool) -> PromotionEvent {
@@ -94,7 +101,7 @@ pub(super) fn admit(passed: bool) -> PromotionEvent {
 }
 
 pub(super) fn failed(step: Step, automatic: bool) -> PromotionEvent {
-    PromotionEvent::Failed { step, failure: failure("it broke"), automatic }
+    PromotionEvent::Failed { step, failure: failure("it broke"), automatic, untouched: false }
 }
 
 /// What `step` leaves when it goes well, where `old` runs and `new` is to run.
@@ -104,7 +111,7 @@ pub(super) fn done(step: Step) -> Done {
         Step::Copy => Done::Copy { bytes: 9, copied: 2, mounted: 1, skipped: 0, tries: 1 },
         Step::TagImmutable => Done::TagImmutable { tags: BTreeMap::new() },
         Step::RecordUndo => Done::RecordUndo(undo(running("old"))),
-        Step::Migrate => Done::Migrate { ran: true },
+        Step::Migrate => Done::Migrate { ran: true, output: None },
         Step::Prepare => Done::Prepare { definition: digest("definition") },
         Step::Switch => Done::Switch { running: running("new") },
         Step::Verify => Done::Verify(summary),
@@ -149,6 +156,16 @@ pub(super) fn every_event() -> Vec<PromotionEvent> {
         events.push(PromotionEvent::Done(Done::RecordUndo(undo(observed.clone()))));
         events.push(PromotionEvent::Done(Done::Switch { running: observed.clone() }));
         events.push(PromotionEvent::Done(Done::Restore { running: observed }));
+    }
+    // Labels, and undo records that leave the way back open or closed.
+    let database = Schema::new(8, 7).unwrap();
+    if let PromotionEvent::Judged(judgement) = admit(true) {
+        events.push(PromotionEvent::Judged(Judgement { schema: Some(database), ..judgement }));
+    }
+    for expects in [7, 6] {
+        let previous = Expected::Schema(Schema::new(expects, expects).unwrap());
+        let after = Some(AfterMigration { database, previous });
+        events.push(PromotionEvent::Done(Done::RecordUndo(Undo { database: after, ..undo(running("old")) })));
     }
     events.push(PromotionEvent::Approved(approval(ID, "bo", Decision::Approve)));
     events

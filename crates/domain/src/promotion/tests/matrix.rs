@@ -5,6 +5,7 @@ use super::{
     catalogue::{STEPS, decisions, done, every_event, failed, promotion, states},
 };
 use crate::{
+    schema::{AfterMigration, Expected, Schema},
     testing::{at, running},
     undo::Observed,
 };
@@ -123,6 +124,41 @@ fn way_back_table() -> String {
     table(&rows)
 }
 
+/// Where a failure leads once the database was migrated, or may have been, by what the release before expects of it.
+fn database_table() -> String {
+    let database = Schema::new(8, 7).unwrap();
+    let expects = |at| Expected::Schema(Schema::new(at, at).unwrap());
+    let befores = [
+        ("before works on it", Some(expects(7))),
+        ("before is too old", Some(expects(6))),
+        ("before has no label", Some(Expected::Nothing)),
+        ("before unreadable", Some(Expected::Unreadable("404".into()))),
+        ("no labels at all", None),
+    ];
+    let automatic = [("", true), (", automatic: false", false)];
+    let mut heading = vec!["failed at".to_owned()];
+    for (name, _) in &befores {
+        heading.extend(automatic.iter().map(|(words, _)| format!("{name}{words}")));
+    }
+    let mut rows = vec![heading];
+    for step in Step::FORWARD {
+        let mut row = vec![step.to_string()];
+        for (_, previous) in &befores {
+            for (_, automatic) in automatic {
+                let stage = Stage::Forward { step, cancel: None };
+                let mut before = promotion(Kind::Promote, stage, Some(running("old")));
+                before.migrated = step > Step::Migrate;
+                before.schema = previous.as_ref().map(|_| database);
+                let after = previous.clone().map(|previous| AfterMigration { database, previous });
+                before.undo.as_mut().unwrap().database = after;
+                row.push(cell(&before, failed(step, automatic)));
+            }
+        }
+        rows.push(row);
+    }
+    table(&rows)
+}
+
 /// What counts as done when the driver reads what runs, by what ran before.
 fn observed_table() -> String {
     let unknown = || Observed::Unknown { what: "a container without a digest".into() };
@@ -182,10 +218,12 @@ fn every_state_meets_every_event() {
         "`-` is illegal and changes nothing; capitals are ends; `+` leaves something behind; `/` joins different cells.\n\n\
          A promotion with an undo record that names a release:\n\n{}\n\
          A failure of the step under way, by what ran before (with `automatic: true`):\n\n{}\n\
+         A failure once the database was migrated, or may have been, by what the release before expects:\n\n{}\n\
          What was read running, and whether that is done:\n\n{}\n\
          The end of a way back:\n\n{}",
         main_table(),
         way_back_table(),
+        database_table(),
         observed_table(),
         end_table(),
     );

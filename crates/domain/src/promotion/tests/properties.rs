@@ -3,12 +3,14 @@
 use proptest::prelude::*;
 
 use super::{
-    super::{Intent, Kind, Promotion, PromotionEvent, Stage, Step},
+    super::{Done, Intent, Judgement, Kind, Promotion, PromotionEvent, Stage, Step},
     catalogue::{ID, admit, done, every_event, failed},
 };
 use crate::{
     gate::Judged,
-    testing::{at, request},
+    schema::{AfterMigration, Expected, Schema},
+    testing::{at, request, running, undo},
+    undo::Undo,
 };
 
 /// One turn of a history: mostly what moves a promotion on, sometimes anything at all.
@@ -18,6 +20,8 @@ enum Turn {
     Advance,
     /// The step under way fails.
     Fail { automatic: bool },
+    /// The undo record says that the release before does not work on what the candidate migrates.
+    Closed,
     /// Any event of the catalogue.
     Any(prop::sample::Index),
 }
@@ -26,6 +30,7 @@ fn turn() -> impl Strategy<Value = Turn> {
     prop_oneof![
         10 => Just(Turn::Advance),
         1 => any::<bool>().prop_map(|automatic| Turn::Fail { automatic }),
+        1 => Just(Turn::Closed),
         4 => any::<prop::sample::Index>().prop_map(Turn::Any),
     ]
 }
@@ -36,7 +41,24 @@ fn event(turn: &Turn, promotion: &Promotion) -> PromotionEvent {
         (Turn::Advance, _) => admit(true),
         (Turn::Fail { automatic }, Intent::Perform(step)) => failed(step, *automatic),
         (Turn::Fail { .. }, _) => PromotionEvent::Lapsed,
+        (Turn::Closed, _) => closed(promotion),
         (Turn::Any(index), _) => index.get(&every_event()).clone(),
+    }
+}
+
+/// With an admission the labels, and later an undo record whose way back is closed.
+fn closed(promotion: &Promotion) -> PromotionEvent {
+    let database = Schema::new(8, 8).unwrap();
+    match (promotion.intent(), admit(true)) {
+        (Intent::Perform(_), _) => {
+            let previous = Expected::Schema(Schema::new(7, 7).unwrap());
+            let database = Some(AfterMigration { database, previous });
+            PromotionEvent::Done(Done::RecordUndo(Undo { database, ..undo(running("old")) }))
+        }
+        (_, PromotionEvent::Judged(judgement)) => {
+            PromotionEvent::Judged(Judgement { schema: Some(database), ..judgement })
+        }
+        (_, other) => other,
     }
 }
 
@@ -56,6 +78,11 @@ fn check_state(now: &Promotion) -> Result<(), TestCaseError> {
     }
     let in_progress = matches!(now.stage, Stage::Forward { .. } | Stage::Back { .. });
     prop_assert!(!in_progress || (!now.judged.is_empty() && now.judged.iter().all(Judged::passed)));
+    prop_assert!(!now.migrated || now.kind == Kind::Promote, "a rollback migrated");
+    if is_at(now, Step::Restore) {
+        let database = now.undo.as_ref().and_then(|undo| undo.database.as_ref());
+        prop_assert!(database.is_none_or(AfterMigration::is_open), "what does not work on the database is restored");
+    }
     if now.kind == Kind::Rollback {
         prop_assert!(!is_at(now, Step::Restore), "a rollback is being rolled back");
     }
@@ -68,6 +95,7 @@ fn check_change(before: &Promotion, event: &PromotionEvent, after: &Promotion) -
     if before.undo.is_some() {
         prop_assert_eq!(&before.undo, &after.undo, "the undo record was lost or changed");
     }
+    prop_assert!(!before.migrated || after.migrated, "what was migrated is so for ever");
     if is_at(after, Step::Switch) {
         prop_assert!(after.undo.is_some());
     }

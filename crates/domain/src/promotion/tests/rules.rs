@@ -12,6 +12,7 @@ use super::{
 use crate::{
     approval::Decision,
     notice::NoticeKind,
+    schema::{AfterMigration, Expected, Schema},
     testing::{approval, at, digest, failure, person, request, running, undo},
 };
 
@@ -69,6 +70,7 @@ fn nothing_is_decided_without_judging_a_gate() {
             evidence: digest("evidence"),
             policy: digest("policy"),
             next,
+            schema: None,
         });
         assert!(refusal(Stage::Judging, event).ends_with("(no gate was judged)"));
     }
@@ -239,5 +241,81 @@ fn names_of_promotions_and_states_read_well() {
     ];
     for (status, words) in all {
         assert_eq!(status.to_string(), words);
+    }
+}
+
+/// A promotion of schema 8 over a release that expects `previous`, at `step`.
+fn migrating(step: Step, kind: Kind, previous: Option<Expected>) -> Promotion {
+    let database = Schema::new(8, 7).unwrap();
+    let mut at_step = promotion(kind, forward(step, false), Some(running("old")));
+    at_step.schema = previous.as_ref().map(|_| database);
+    if let (Some(undo), Some(previous)) = (&mut at_step.undo, previous) {
+        undo.database = Some(AfterMigration { database, previous });
+    }
+    at_step
+}
+
+fn old(at: u64) -> Option<Expected> {
+    Some(Expected::Schema(Schema::new(at, at).unwrap()))
+}
+
+#[test]
+fn a_database_counts_as_migrated_from_what_may_have_changed_it_on() {
+    let untouched = |step| PromotionEvent::Failed { step, failure: failure("no"), automatic: true, untouched: true };
+    let ran = |ran| PromotionEvent::Done(Done::Migrate { ran, output: None });
+    let (labelled, without) = (|| old(7), || None);
+    for (step, labels, event, migrated) in [
+        (Step::RecordUndo, labelled(), PromotionEvent::Done(done(Step::RecordUndo)), false),
+        (Step::RecordUndo, labelled(), failed(Step::RecordUndo, true), false),
+        (Step::Migrate, labelled(), ran(true), true),
+        (Step::Migrate, labelled(), ran(false), false),
+        (Step::Migrate, labelled(), failed(Step::Migrate, true), true),
+        (Step::Migrate, labelled(), untouched(Step::Migrate), false),
+        (Step::Migrate, without(), ran(true), true),
+        // A labelled release may migrate when it starts.
+        (Step::Prepare, labelled(), PromotionEvent::Done(done(Step::Prepare)), true),
+        (Step::Prepare, labelled(), failed(Step::Prepare, true), true),
+        (Step::Prepare, labelled(), untouched(Step::Prepare), false),
+        (Step::Prepare, without(), PromotionEvent::Done(done(Step::Prepare)), false),
+    ] {
+        let mut promotion = migrating(step, Kind::Promote, labels.clone());
+        promotion.apply(event.clone(), at(1)).unwrap();
+        assert_eq!(promotion.migrated, migrated, "{step}: {event:?}");
+        let mut back = migrating(step, Kind::Rollback, labels);
+        back.apply(event, at(1)).unwrap();
+        assert!(!back.migrated, "a rollback migrates nothing");
+    }
+}
+
+#[test]
+fn what_ends_before_the_switch_says_what_the_live_release_runs_on() {
+    let left = |previous| {
+        let mut promotion = migrating(Step::Migrate, Kind::Promote, previous);
+        promotion.apply(failed(Step::Migrate, true), at(1)).unwrap();
+        promotion.left_database().unwrap()
+    };
+    let begin = "the live release now runs on a database that was migrated, or may have been: ";
+    let database = "the database, at schema 8, for releases from schema 7 on";
+    assert_eq!(left(old(7)), format!("{begin}it expects schema 7 and works on {database}"));
+    assert_eq!(left(old(6)), format!("{begin}it expects schema 6 and DOES NOT WORK on {database}"));
+    assert_eq!(left(None), format!("{begin}no schema label says whether it works on it"));
+    let mut early = migrating(Step::Copy, Kind::Promote, old(6));
+    early.apply(failed(Step::Copy, true), at(1)).unwrap();
+    assert_eq!(early.left_database(), None, "nothing was migrated");
+}
+
+#[test]
+fn a_release_that_does_not_work_on_the_database_is_not_restored() {
+    let mut promotion = migrating(Step::Prepare, Kind::Promote, old(6));
+    promotion.apply(PromotionEvent::Done(done(Step::Prepare)), at(1)).unwrap();
+    promotion.apply(failed(Step::Switch, true), at(2)).unwrap();
+    let Stage::Ended(Ended::Stuck { blocked, .. }) = &promotion.stage else { panic!("{:?}", promotion.stage) };
+    assert_eq!(blocked.code.as_str(), "E0420");
+    for words in [
+        "expects schema 6",
+        "`sealift hold release production --reason \"…\"`",
+        "`sealift record database --in production --schema 6 --reason \"…\"`",
+    ] {
+        assert!(blocked.message.contains(words), "{words}: {}", blocked.message);
     }
 }

@@ -60,6 +60,11 @@ pub(super) enum Act {
         taken: bool,
     },
     Policy(u32),
+    /// A person restores a database to this schema.
+    Restore {
+        production: bool,
+        to: u64,
+    },
     GiveBack {
         production: bool,
     },
@@ -125,6 +130,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         1 => flag().prop_map(|production| Act::Lift { production }),
         2 => (any::<Index>(), flag()).prop_map(|(notice, taken)| Act::Deliver { notice, taken }),
         1 => (0..3u32).prop_map(Act::Policy),
+        1 => (flag(), 0..4u64).prop_map(|(production, to)| Act::Restore { production, to }),
         1 => flag().prop_map(|production| Act::GiveBack { production }),
         1 => (flag(), any::<Index>()).prop_map(|(production, by)| Act::Steal { production, by }),
         3 => (0..1200u16).prop_map(Act::Pass),

@@ -14,11 +14,12 @@ use sealift_domain::{
         Done, Intent, Judgement, Kind, Next, Promotion, PromotionEvent, PromotionId, Step, VerificationSummary, Wait,
     },
     reference::Pinned,
+    schema::AfterMigration,
     undo::{Observed, Undo},
 };
 
 use super::{
-    values::{digest, failure, image, person, proof, release},
+    values::{digest, failure, image, person, proof, release, schema},
     world::World,
 };
 
@@ -50,9 +51,14 @@ pub(super) fn facts(world: &World, promotion: &Promotion) -> Facts {
     };
     let ground = if promotion.kind == Kind::Rollback { Some(promotion.to.clone()) } else { declared.clone() };
     let standing = ground.and_then(|place| ledger.standing(&place, &promotion.release).cloned());
+    let said = world.labels(&promotion.release);
+    let labels = |name: &ComponentName| said.filter(|_| *name == ComponentName::only());
     let components = promotion.release.components().map(|(name, digest)| {
         let build = ledger.builds.get(&digest).cloned().map_or(Fact::Missing, Fact::Known);
-        (name.clone(), ComponentFacts { digest, build, image: Fact::Known(image(digest)), signatures: None })
+        (
+            name.clone(),
+            ComponentFacts { digest, build, image: Fact::Known(image(digest, labels(name))), signatures: None },
+        )
     });
     let verified_there = declared.as_ref().and_then(|place| ledger.environments.get(place)?.verified_now().cloned());
     Facts {
@@ -66,6 +72,7 @@ pub(super) fn facts(world: &World, promotion: &Promotion) -> Facts {
         verified_there,
         holds: ledger.holds_on(&promotion.release, &promotion.to),
         freezes: ledger.freezes_of(&promotion.to),
+        database: ledger.database_facts(&promotion.to),
     }
 }
 
@@ -100,7 +107,8 @@ pub(super) fn judge(world: &World, id: PromotionId) -> Judgement {
     let promotion = world.promotion(id);
     let policy = world.ledger.policy.as_ref().unwrap();
     let environment = &policy.environments[&promotion.to];
-    let gates = environment.gates.judge(&facts(world, promotion));
+    let facts = facts(world, promotion);
+    let gates = environment.gates.judge(&facts);
     let used: Vec<String> = gates.iter().flat_map(|g| &g.finding.evidence).map(Digest::to_string).collect();
     let evidence = Digest::of(used.join("\n").as_bytes());
     let next = if gates.iter().all(Judged::passed) {
@@ -115,7 +123,7 @@ pub(super) fn judge(world: &World, id: PromotionId) -> Judgement {
             None => Next::Refuse(failure("a gate refused")),
         }
     };
-    Judgement { gates, evidence, policy: policy.digest(), next }
+    Judgement { gates, evidence, policy: policy.digest(), next, schema: facts.schema() }
 }
 
 /// What a person signs about a promotion as it stands now.
@@ -139,6 +147,19 @@ pub(super) fn statement(world: &World, id: PromotionId, who: &str, decision: Dec
     Approval { statement, proof: proof(who), at: world.now() }
 }
 
+/// What an engine puts on record about the database before it migrates.
+fn after_migration(world: &World, promotion: &Promotion, previous: &Observed) -> Option<AfterMigration> {
+    let Observed::Running { release, .. } = previous else { return None };
+    if promotion.kind == Kind::Rollback {
+        return None;
+    }
+    let before = world.ledger.environments.get(&promotion.to).and_then(|record| record.database.as_ref());
+    let before = before.map(|database| database.fact);
+    let candidate = world.labels(&promotion.release).map(schema);
+    let database = candidate.map(|candidate| candidate.after(before)).or(before)?;
+    Some(AfterMigration { database, previous: world.labels(release).map(schema).into() })
+}
+
 /// What `step` leaves when it goes well.
 pub(super) fn done(world: &World, id: PromotionId, step: Step, luck: Luck) -> Done {
     let promotion = world.promotion(id);
@@ -156,9 +177,10 @@ pub(super) fn done(world: &World, id: PromotionId, step: Step, luck: Luck) -> Do
                 None => Observed::Nothing,
             };
             let tags = [("main".parse().unwrap(), Some(digest("old"))), ("latest".parse().unwrap(), None)];
-            Done::RecordUndo(Undo { previous, tags: [(ComponentName::only(), tags.into())].into() })
+            let database = after_migration(world, promotion, &previous);
+            Done::RecordUndo(Undo { previous, tags: [(ComponentName::only(), tags.into())].into(), database })
         }
-        Step::Migrate => Done::Migrate { ran: false },
+        Step::Migrate => Done::Migrate { ran: world.ledger.size.is_multiple_of(2), output: None },
         Step::Prepare => Done::Prepare { definition: digest("definition") },
         Step::Switch if other => Done::Switch { running: running(release(200)) },
         Step::Switch => Done::Switch { running: running(promotion.release.clone()) },
@@ -211,7 +233,10 @@ impl World {
             self.take(to, id).unwrap();
         }
         let change = match luck {
-            Luck::Fails { automatic } => PromotionEvent::Failed { step, failure: failure("it broke"), automatic },
+            Luck::Fails { automatic } => {
+                let untouched = matches!(step, Step::Migrate | Step::Prepare) && self.ledger.size.is_multiple_of(3);
+                PromotionEvent::Failed { step, failure: failure("it broke"), automatic, untouched }
+            }
             Luck::Hasty => PromotionEvent::Done(Done::Retire),
             _ => PromotionEvent::Done(done(self, id, step, luck)),
         };

@@ -6,8 +6,8 @@ use proptest::{prelude::*, sample::Index};
 use sealift_domain::{
     approval::Decision,
     event::{
-        DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased, NoticeReceipt,
-        VerificationRecorded,
+        DatabaseRecorded, DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased,
+        NoticeReceipt, VerificationRecorded,
     },
     freeze::{Freeze, Hold, HoldScope},
     ledger::Ledger,
@@ -19,7 +19,7 @@ use sealift_domain::{
 use super::{
     acts::{Act, Word, act},
     engine::{Luck, statement},
-    values::{NOBODY, accepted, build, environment, failure, policy, proof, release, request},
+    values::{NOBODY, accepted, build, environment, failure, policy, proof, release, request, schema},
     world::{World, fold, fold_on, store, through_json},
 };
 
@@ -40,6 +40,7 @@ impl World {
                     release: release(*n),
                     definition: None,
                     baseline,
+                    schema: self.labels(&release(*n)).map(schema),
                 };
                 let free = self.ledger.running_promotion(&recorded.environment).is_none();
                 assert_eq!(self.write(Event::DeploymentRecorded(recorded)).is_ok(), free);
@@ -58,6 +59,12 @@ impl World {
             }),
             Act::Say { production, what } => self.say(*production, *what),
             Act::Policy(approvals) => drop(self.write(accepted(policy(*approvals))).unwrap()),
+            Act::Restore { production, to } => {
+                let (environment, reason) = (environment(*production), "restored".to_owned());
+                let free = self.ledger.running_promotion(&environment).is_none();
+                let recorded = DatabaseRecorded { environment, schema: schema((*to, *to)), reason };
+                assert_eq!(self.write(Event::DatabaseRecorded(recorded)).is_ok(), free);
+            }
             Act::Pass(seconds) => self.pass(u64::from(*seconds)),
             Act::Snapshot => self.snapshot(),
             Act::Nonsense => self.nonsense(),
@@ -203,7 +210,8 @@ impl World {
             if self.promotion(id).has_ended() {
                 assert!(self.change(id, change()).is_err(), "{id} is over");
                 let step = sealift_domain::promotion::Step::Verify;
-                let failed = PromotionEvent::Failed { step, failure: failure("late"), automatic: true };
+                let failed =
+                    PromotionEvent::Failed { step, failure: failure("late"), automatic: true, untouched: false };
                 assert!(self.change(id, failed).is_err(), "{id} is over");
             }
         }
@@ -211,8 +219,9 @@ impl World {
 }
 
 /// A history that begins with a policy.
-fn history(acts: &[Act]) -> World {
+fn history(acts: &[Act], labelled: bool) -> World {
     let mut world = World::default();
+    world.labelled = labelled;
     world.write(accepted(policy(1))).unwrap();
     for act in acts {
         world.act(act);
@@ -234,15 +243,15 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn every_history_keeps_the_rules_and_folds_to_the_same_ledger(acts in acts(1..80)) {
-        let world = history(&acts);
+    fn every_history_keeps_the_rules_and_folds_to_the_same_ledger(acts in acts(1..80), labelled: bool) {
+        let world = history(&acts, labelled);
         prop_assert_eq!(&fold(&world.log), &world.ledger, "folding the log again gives another ledger");
         prop_assert_eq!(&through_json(&world.ledger), &world.ledger);
     }
 
     #[test]
-    fn a_fold_may_begin_at_any_snapshot(acts in acts(1..40), cut in any::<Index>()) {
-        let mut world = history(&acts);
+    fn a_fold_may_begin_at_any_snapshot(acts in acts(1..40), cut in any::<Index>(), labelled: bool) {
+        let mut world = history(&acts, labelled);
         world.snapshot();
         let cut = cut.index(world.log.len());
         let there = fold(&world.log[..cut]);
@@ -269,14 +278,19 @@ fn histories_reach_every_state() {
     let mut runner = TestRunner::deterministic();
     let mut reached = BTreeSet::new();
     let mut switched: Vec<Kind> = Vec::new();
-    for _ in 0..30 {
+    let (mut past_database, mut restored) = (0, 0);
+    for number in 0..60 {
         let acts = acts(60..80).new_tree(&mut runner).unwrap().current();
-        let world = history(&acts);
+        let world = history(&acts, number % 2 == 0);
+        past_database += world.oracle.past_database;
+        restored += world.oracle.restored_on_migrated;
         reached.extend(world.oracle.reached.iter().map(|status| status.as_str()));
         switched.extend(&world.oracle.switched_in_production);
     }
     let all = ["Cancelled", "Completed", "Failed", "In progress", "Pending", "Rolled back", "Stuck"];
     assert_eq!(reached.into_iter().collect::<Vec<_>>(), all);
+    assert!(past_database > 0, "no release ever failed on a database that the one before does not work on");
+    assert!(restored > 0, "no release ever came back on a database that serves it");
     for kind in [Kind::Promote, Kind::Rollback] {
         let times = switched.iter().filter(|switched| **switched == kind).count();
         assert!(times > 2, "production saw {times} of {kind:?}");

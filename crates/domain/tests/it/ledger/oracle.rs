@@ -14,7 +14,7 @@ use sealift_domain::{
     undo::{Observed, Undo},
 };
 
-use super::values::{production, staging};
+use super::values::{labels_of, production, staging};
 
 #[derive(Default)]
 pub(super) struct Oracle {
@@ -26,6 +26,11 @@ pub(super) struct Oracle {
     fences: BTreeMap<EnvironmentName, u64>,
     /// What each channel has still to be told.
     untold: BTreeMap<u64, (PromotionId, NoticeKind, BTreeSet<ChannelName>)>,
+    /// What each database is at, and the oldest schema that works on it.
+    databases: BTreeMap<EnvironmentName, (u64, u64)>,
+    /// How often a release was not brought back because of the database, and how often one was on a labelled database.
+    pub(super) past_database: usize,
+    pub(super) restored_on_migrated: usize,
     pub(super) reached: BTreeSet<Status>,
     pub(super) switched_in_production: Vec<Kind>,
 }
@@ -46,7 +51,18 @@ fn told_as(promotion: &Promotion) -> Option<NoticeKind> {
 
 impl Oracle {
     /// Looks at an entry that was taken, with the ledger before and after it.
-    pub(super) fn watch(&mut self, index: u64, now: Timestamp, before: &Ledger, event: &Event, after: &Ledger) {
+    pub(super) fn watch(
+        &mut self,
+        index: u64,
+        now: Timestamp,
+        before: &Ledger,
+        event: &Event,
+        after: &Ledger,
+        labelled: bool,
+    ) {
+        if labelled {
+            self.database(before, event, after);
+        }
         match event {
             Event::DeploymentRecorded(recorded) if recorded.environment == production() => {
                 self.known_in_production.insert(recorded.release.clone());
@@ -68,6 +84,79 @@ impl Oracle {
             _ => {}
         }
         self.always(after);
+    }
+
+    /// Keeps what each database is at, by the labels of the releases and not by what the ledger took from them.
+    fn database(&mut self, before: &Ledger, event: &Event, after: &Ledger) {
+        match event {
+            Event::DatabaseRecorded(recorded) => {
+                let schema = (recorded.schema.at(), recorded.schema.compatible_from());
+                self.databases.insert(recorded.environment.clone(), schema);
+            }
+            Event::DeploymentRecorded(recorded) => {
+                let known = self.databases.get(&recorded.environment).map_or(-1, |(at, _)| i128::from(*at));
+                let said = labels_of(&recorded.release).filter(|(at, _)| i128::from(*at) > known);
+                self.databases.extend(said.map(|said| (recorded.environment.clone(), said)));
+            }
+            Event::Promotion(changed) => self.promotion_on_database(before, changed, after),
+            _ => {}
+        }
+        for (name, record) in &after.environments {
+            let database = record.database.as_ref().map(|database| database.fact);
+            let database = database.map(|database| (database.at(), database.compatible_from()));
+            assert_eq!(database.as_ref(), self.databases.get(name), "the database of {name} after {event:?}");
+        }
+    }
+
+    fn promotion_on_database(&mut self, before: &Ledger, changed: &PromotionChanged, after: &Ledger) {
+        let Some(was) = before.promotions.get(&changed.promotion) else { return };
+        let is = &after.promotions[&changed.promotion];
+        let said = labels_of(&is.release);
+        let works = |said: Option<(u64, u64)>, (at, from): (u64, u64)| match said {
+            Some((expects, _)) => from <= expects && expects <= at,
+            None => from == 0,
+        };
+        let database = self.databases.get(&is.to).copied();
+        if was.status() == Status::Pending
+            && is.status() == Status::InProgress
+            && let Some((at, from)) = database
+        {
+            match is.kind {
+                Kind::Rollback => assert!(works(said, (at, from)), "{} goes back to {said:?} on {at}, {from}", is.id),
+                Kind::Promote => {
+                    assert!(said.map_or(at == 0, |(expects, _)| expects >= from), "{said:?} on {at}, {from}")
+                }
+            }
+        }
+        // A migration, or a start, that began: whether or not it came to an end. A first release that is live counts too.
+        let began = match &changed.change {
+            PromotionEvent::Done(Done::Migrate { ran, .. }) => *ran && is.kind == Kind::Promote,
+            PromotionEvent::Done(Done::Prepare { .. }) => is.kind == Kind::Promote,
+            PromotionEvent::Failed { step: Step::Migrate | Step::Prepare, untouched, .. } => {
+                !untouched && is.kind == Kind::Promote
+            }
+            PromotionEvent::Done(Done::Switch { .. }) => database.is_none(),
+            _ => false,
+        };
+        if began && let Some(said) = said.filter(|said| database.is_none_or(|database| said.0 >= database.0)) {
+            self.databases.insert(is.to.clone(), said);
+        }
+        let Some(database) = self.databases.get(&is.to).copied() else { return };
+        let previous = match is.undo.as_ref().map(|undo| &undo.previous) {
+            Some(Observed::Running { release, .. }) => labels_of(release),
+            _ => return,
+        };
+        match &is.stage {
+            Stage::Back { step: Step::Restore, .. } if matches!(was.stage, Stage::Forward { .. }) => {
+                assert!(works(previous, database), "{} brings {previous:?} back on {database:?}", is.id);
+                self.restored_on_migrated += 1;
+            }
+            Stage::Ended(Ended::Stuck { blocked, .. }) if blocked.code.as_str() == "E0420" => {
+                assert!(!works(previous, database), "{} is stuck, and {previous:?} works on {database:?}", is.id);
+                self.past_database += 1;
+            }
+            _ => {}
+        }
     }
 
     fn verified(&mut self, environment: &EnvironmentName, release: &Release) {

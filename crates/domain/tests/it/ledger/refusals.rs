@@ -120,7 +120,8 @@ fn a_step_counts_only_under_the_lease_of_its_promotion_that_is_held_now() {
     let new = world.take(staging(), id).unwrap();
     assert_eq!(world.write(step(&world, Some(old))), Err(IllegalEntry::NoLease(old)));
     assert_eq!(world.write(step(&world, None)), Err(IllegalEntry::NoLease(0)));
-    let failed = PromotionEvent::Failed { step: Step::Copy, failure: failure("late"), automatic: true };
+    let failed =
+        PromotionEvent::Failed { step: Step::Copy, failure: failure("late"), automatic: true, untouched: false };
     let late = Event::Promotion(Box::new(PromotionChanged { promotion: id, lease: Some(old), change: failed }));
     assert_eq!(world.write(late), Err(IllegalEntry::NoLease(old)));
     assert!(world.write(step(&world, Some(new))).is_ok());

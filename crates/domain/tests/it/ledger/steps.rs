@@ -12,7 +12,7 @@ use sealift_domain::{
 
 use super::{
     engine::Luck,
-    values::{accepted, build, digest, policy, release, request, staging},
+    values::{accepted, build, digest, policy, release, request, schema, staging},
     world::World,
 };
 
@@ -37,7 +37,14 @@ impl World {
         baseline: bool,
     ) -> Result<u64, IllegalEntry> {
         let definition = Some(digest("definition"));
-        self.write(Event::DeploymentRecorded(DeploymentRecorded { environment, release, definition, baseline }))
+        let labels = self.labels(&release).map(schema);
+        self.write(Event::DeploymentRecorded(DeploymentRecorded {
+            environment,
+            release,
+            definition,
+            baseline,
+            schema: labels,
+        }))
     }
 
     pub(super) fn checked(

@@ -17,6 +17,7 @@ use sealift_domain::{
     quantity::Period,
     record::Build,
     release::Release,
+    schema::{COMPATIBLE_LABEL, SCHEMA_LABEL, Schema},
 };
 
 /// An instant `seconds` after a fixed one.
@@ -34,6 +35,23 @@ pub(super) fn release(n: u8) -> Release {
     let digests =
         [(ComponentName::only(), digest(&format!("app {n}"))), (worker, digest(&format!("worker {}", n / 4)))];
     Release::new(digests.into()).unwrap()
+}
+
+/// What the images of a release say of the schema in a world with labels: its own, and the oldest that works on it.
+pub(super) fn labels_of(release: &Release) -> Option<(u64, u64)> {
+    let app = release.digest(&ComponentName::only())?;
+    match (0..6).find(|n| digest(&format!("app {n}")) == app)? {
+        0 => Some((1, 0)),
+        1 => Some((1, 1)),
+        2 => Some((2, 1)),
+        3 => Some((2, 2)),
+        4 => Some((3, 2)),
+        _ => None,
+    }
+}
+
+pub(super) fn schema((at, from): (u64, u64)) -> Schema {
+    Schema::new(at, from).unwrap()
 }
 
 pub(super) fn environment(production: bool) -> EnvironmentName {
@@ -81,15 +99,18 @@ pub(super) fn build(digest: Digest) -> Build {
     }
 }
 
-/// What a registry reads under `digest`.
-pub(super) fn image(digest: Digest) -> Image {
+/// What a registry reads under `digest`, with these schema labels.
+pub(super) fn image(digest: Digest, labels: Option<(u64, u64)>) -> Image {
     let platform = PlatformImage {
         platform: "linux/amd64".into(),
         digest,
         compressed_bytes: 1000,
         layers: 3,
         missing: Vec::new(),
-        labels: BTreeMap::new(),
+        labels: labels
+            .iter()
+            .flat_map(|(at, from)| [(SCHEMA_LABEL.into(), at.to_string()), (COMPATIBLE_LABEL.into(), from.to_string())])
+            .collect(),
         created: None,
     };
     Image { digest, media_type: "m".into(), platforms: vec![platform], annotations: BTreeMap::new() }

@@ -10,11 +10,12 @@ use sealift_domain::{
     personal::{Personal, Salt},
     promotion::{Promotion, PromotionEvent, PromotionId, Request},
     quantity::Period,
+    release::Release,
 };
 
 use super::{
     oracle::Oracle,
-    values::{at, holder},
+    values::{at, holder, labels_of},
 };
 
 /// What a store keeps of an entry, read back.
@@ -30,6 +31,8 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     pub(super) log: Vec<Stored>,
     pub(super) oracle: Oracle,
+    /// Whether images carry schema labels.
+    pub(super) labelled: bool,
     seconds: u64,
     runs: u64,
 }
@@ -47,6 +50,11 @@ pub(super) fn store(time: Timestamp, event: &Event) -> Stored {
 }
 
 impl World {
+    /// What the images of a release say in this world.
+    pub(super) fn labels(&self, release: &Release) -> Option<(u64, u64)> {
+        labels_of(release).filter(|_| self.labelled)
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         at(self.seconds)
     }
@@ -65,7 +73,7 @@ impl World {
             Ok(()) => {
                 assert_eq!(self.ledger.size, index + 1);
                 self.log.push(stored);
-                self.oracle.watch(index, self.now(), &before, &event, &self.ledger);
+                self.oracle.watch(index, self.now(), &before, &event, &self.ledger, self.labelled);
                 Ok(index)
             }
             Err(refused) => {

@@ -1,6 +1,9 @@
 //! Migrations: run once, whatever happens to driver and agent.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +26,15 @@ struct Record {
     ended: Option<Ended>,
 }
 
+fn record_path(state: &Path, key: &str) -> PathBuf {
+    state.join("migrations").join(format!("{key}.json"))
+}
+
+/// Whether the migration of `key` was ever started. What cannot be read was.
+pub(crate) fn began(state: &Path, key: &str) -> bool {
+    record_path(state, key).try_exists().unwrap_or(true)
+}
+
 /// Runs a migration to its end, or reports how it ended earlier. Called for one migration at a time: a record without an end
 /// is therefore one whose agent died.
 pub(super) async fn run(
@@ -33,7 +45,7 @@ pub(super) async fn run(
     port: Option<u16>,
 ) -> Result<Ended, AgentError> {
     let failed = |e: io::Error| AgentError::new(ErrorKind::Migrate, format!("the migration of {key}: {e}"));
-    let path = state.join("migrations").join(format!("{key}.json"));
+    let path = record_path(state, key);
     if let Some(bytes) = files::read_bounded(&path, MAX_RECORD).map_err(failed)? {
         let record: Record = serde_json::from_slice(&bytes).map_err(|e| failed(e.into()))?;
         return earlier(key, record, &launch.argv);
@@ -64,7 +76,7 @@ fn earlier(key: &str, record: Record, argv: &[String]) -> Result<Ended, AgentErr
     match record.ended {
         Some(ended) => Ok(ended),
         None => refused(format!(
-            "the migration of {key} was started and its outcome is unknown, because the agent died meanwhile: look at the database, then deploy again"
+            "the migration of {key} was started and its outcome is unknown, because the agent died meanwhile; it may still be running: look at the database, then promote again, which runs it again"
         )),
     }
 }

@@ -14,18 +14,26 @@ use crate::{
     worker::Worker,
 };
 
+/// How much of what a migration wrote is kept, in bytes.
+const KEPT_OUTPUT: usize = 16 << 10;
+
 impl Worker<'_> {
     pub(super) async fn migrate(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
         let environment = places::environment(context.ledger, &context.promotion.to)?;
         // Going back runs no migration: what the old release needs of the database is for its schema labels to say.
         let argv = environment.migrate.as_ref().filter(|_| context.promotion.kind == Kind::Promote);
         let Some(argv) = argv else {
-            return Ok(Outcome::new(Done::Migrate { ran: false }, "none to run"));
+            return Ok(Outcome::new(Done::Migrate { ran: false, output: None }, "none to run"));
         };
         let candidate = self.candidate(context).await?;
         let driver = self.world.driver(&context.promotion.to)?;
         driver.migrate(&candidate, argv, &self.notes(context.step)).await?;
-        Ok(Outcome::new(Done::Migrate { ran: true }, format!("`{}` succeeded", argv.join(" "))))
+        // It succeeded; what it wrote is worth keeping, and not worth failing for.
+        let output = driver.migration_output(&candidate, KEPT_OUTPUT).await.unwrap_or_default();
+        let digest = (!output.is_empty()).then(|| Digest::of(&output));
+        let done = Done::Migrate { ran: true, output: digest };
+        let evidence = digest.map(|_| output).into_iter().collect();
+        Ok(Outcome { done, evidence, found: format!("`{}` succeeded", argv.join(" ")) })
     }
 
     pub(super) async fn prepare(&self, context: &Context<'_>) -> Result<Outcome, StepError> {

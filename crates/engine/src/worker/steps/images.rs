@@ -7,13 +7,14 @@ use sealift_domain::{
     promotion::{Done, Kind},
     quantity::{ByteSize, Period},
     reference::{Pinned, Tag},
+    schema::{AfterMigration, Expected},
     tag::TagTemplateError,
-    undo::Undo,
+    undo::{Observed, Undo},
 };
 
 use super::{Context, Outcome, StepError};
 use crate::{
-    code, places,
+    code, database, places,
     ports::registry::{Copied, CopyEvent, CopyObserver, RegistryError, RegistryErrorKind, TagMode},
     progress::{Observer, Progress},
     worker::Worker,
@@ -121,16 +122,44 @@ impl Worker<'_> {
             tags.insert(name, named);
         }
         let found = super::deploy::observed_in_words(context.ledger, &previous);
-        Ok(Outcome::new(Done::RecordUndo(Undo { previous, tags }), found))
+        let database = self.after_migration(context, &previous).await;
+        Ok(Outcome::new(Done::RecordUndo(Undo { previous, tags, database }), found))
+    }
+
+    /// Whether what runs still works once the candidate has migrated the database. A rollback migrates nothing.
+    async fn after_migration(&self, context: &Context<'_>, previous: &Observed) -> Option<AfterMigration> {
+        let Observed::Running { release, .. } = previous else { return None };
+        let record = context.ledger.environments.get(&context.promotion.to);
+        let before = record.and_then(|record| record.database.as_ref()).map(|database| database.fact);
+        let database = match context.promotion.schema {
+            Some(candidate) => candidate.after(before),
+            None => before?,
+        };
+        if context.promotion.kind == Kind::Rollback {
+            return None;
+        }
+        let live = record.and_then(|record| record.live.as_ref()).filter(|live| live.release == *release);
+        let previous = match live.and_then(|live| live.schema) {
+            Some(schema) => Expected::Schema(schema),
+            // Nothing is on record: it carries no label, or it was brought here before labels were read.
+            None => {
+                let images = places::targets(context.ledger, release, &context.promotion.to);
+                match images {
+                    Ok(images) => database::read_schema(self.world.registry.as_ref(), &images).await,
+                    Err(error) => Expected::Unreadable(error.to_string()),
+                }
+            }
+        };
+        Some(AfterMigration { database, previous })
     }
 
     pub(super) async fn restore_tags(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
         let targets = places::targets(context.ledger, &context.promotion.release, &context.promotion.to)?;
-        let undo = context
-            .promotion
-            .undo
-            .clone()
-            .unwrap_or_else(|| Undo { previous: sealift_domain::undo::Observed::Nothing, tags: BTreeMap::new() });
+        let undo = context.promotion.undo.clone().unwrap_or_else(|| Undo {
+            previous: Observed::Nothing,
+            tags: BTreeMap::new(),
+            database: None,
+        });
         let registry = self.world.registry.as_ref();
         let (mut moved, mut left) = (0, Vec::new());
         for (name, tags) in &undo.tags {

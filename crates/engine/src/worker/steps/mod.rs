@@ -44,6 +44,8 @@ pub(super) struct StepError {
     pub(super) failure: Failure,
     /// Objects that it refers to.
     pub(super) evidence: Vec<Vec<u8>>,
+    /// Whether it is certain that the step began nothing.
+    pub(super) untouched: bool,
 }
 
 impl Outcome {
@@ -54,7 +56,7 @@ impl Outcome {
 
 impl StepError {
     fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { failure: code::failure(code, message), evidence: Vec::new() }
+        Self { failure: code::failure(code, message), evidence: Vec::new(), untouched: false }
     }
 
     /// Keeps `object` beside the log.
@@ -69,13 +71,14 @@ impl StepError {
 
 impl From<RegistryError> for StepError {
     fn from(error: RegistryError) -> Self {
-        Self { failure: code::registry_failure(&error), evidence: Vec::new() }
+        Self { failure: code::registry_failure(&error), evidence: Vec::new(), untouched: false }
     }
 }
 
 impl From<DriverError> for StepError {
     fn from(error: DriverError) -> Self {
-        Self { failure: code::driver_failure(&error), evidence: Vec::new() }.keep(error.output)
+        let untouched = error.kind.began_nothing();
+        Self { failure: code::driver_failure(&error), evidence: Vec::new(), untouched }.keep(error.output)
     }
 }
 
