@@ -2,7 +2,11 @@
 
 use sealift_domain::{
     check::Check,
-    event::{DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased, VerificationRecorded},
+    cost::Rebuild,
+    event::{
+        DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased, RebuildMeasured,
+        VerificationRecorded,
+    },
     freeze::{Freeze, Hold, HoldScope},
     name::EnvironmentName,
     quantity::Period,
@@ -204,6 +208,16 @@ async fn availability_now(
             output: Vec::new(),
         },
     }
+}
+
+/// Records what a rebuild took, to compare the environment's deployments with.
+pub async fn rebuild(book: &Book, environment: &EnvironmentName, rebuild: Rebuild) -> Result<(), EngineError> {
+    book.commit(|ground| {
+        places::environment(ground.ledger, environment)?;
+        let measured = RebuildMeasured { environment: environment.clone(), rebuild: rebuild.clone() };
+        Ok(Decision { drafts: vec![Event::RebuildMeasured(measured).into()], value: () })
+    })
+    .await
 }
 
 /// Blocks a digest or an environment.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cost::Rebuild,
     digest::Digest,
     promotion::PromotionId,
     record::{Grade, Recorded, Standing},
@@ -47,6 +48,9 @@ pub struct EnvironmentRecord {
     pub standings: Vec<(Release, Standing)>,
     /// Releases to go back to, the newest last; each stands here once.
     pub known_good: Vec<Past>,
+    /// The rebuild that was measured last, to compare deployments with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<Recorded<Rebuild>>,
 }
 
 impl EnvironmentRecord {

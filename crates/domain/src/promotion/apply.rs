@@ -55,6 +55,7 @@ impl Promotion {
             immutable_tags: std::collections::BTreeMap::new(),
             undo: None,
             definition: None,
+            cost: None,
             verification: None,
             restored: None,
             stage: Stage::Judging,

@@ -11,12 +11,15 @@ use std::{
 use async_trait::async_trait;
 use sealift_domain::{name::ComponentName, reference::Pinned, release::Release, undo::Observed};
 use sealift_engine::ports::{
-    driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, definition_digest},
+    driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage, definition_digest},
     registry::Registry,
 };
 use tokio::time::Instant;
 
-use crate::health::{HealthProbe, Unwell};
+use crate::{
+    health::{HealthProbe, Unwell},
+    usage,
+};
 
 use super::{
     agent::{
@@ -111,7 +114,7 @@ impl ProcessDriver {
         target: &Target<'_>,
         fence: u64,
         observer: &dyn DriverObserver,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Prepared, DriverError> {
         let key = &target.deployment.key;
         if self.observe().await? == Observed::Nothing {
             // Nothing runs that could do without: what is missing is said before anything is touched.
@@ -120,17 +123,16 @@ impl ProcessDriver {
         let status = self.agent.call(Command::Check(target.place(fence)), QUICK).await?;
         // What runs needs neither its image nor the registry: the way back must not depend on either.
         let runs = service(&status, key).is_some_and(|service| service.pid.is_some());
-        if !runs {
-            self.start(target, fence, observer).await?;
-        }
+        let pulled = if runs { 0 } else { self.start(target, fence, observer).await? };
         self.wait_until_up(target).await?;
         observer.note(&format!("{key} is up"));
-        Ok(())
+        Ok(Prepared { pulled_bytes: Some(pulled) })
     }
 
-    async fn start(&self, target: &Target<'_>, fence: u64, observer: &dyn DriverObserver) -> Result<(), DriverError> {
+    /// Starts the service and returns how many bytes were pulled for it.
+    async fn start(&self, target: &Target<'_>, fence: u64, observer: &dyn DriverObserver) -> Result<u64, DriverError> {
         let secrets = secrets(&target.config)?;
-        let image = self.images.pull(target.image, observer).await?;
+        let (image, pulled) = self.images.pull(target.image, observer).await?;
         let launch = Launch::service(&image, &target.config).map_err(|why| failure(DriverErrorKind::Preflight, why))?;
         let start = Start {
             place: target.place(fence),
@@ -146,7 +148,7 @@ impl ProcessDriver {
         let status = self.agent.call(Command::Start(Box::new(start)), self.patience()).await?;
         let service = service(&status, key).ok_or_else(|| self.ended(key, None))?;
         observer.note(&format!("{key} runs on port {}, waiting for {}", service.port, target.config.health));
-        Ok(())
+        Ok(pulled)
     }
 
     async fn wait_until_up(&self, target: &Target<'_>) -> Result<(), DriverError> {
@@ -258,9 +260,9 @@ impl Driver for ProcessDriver {
         deployment: &Deployment,
         argv: &[String],
         observer: &dyn DriverObserver,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Prepared, DriverError> {
         let target = self.target(deployment)?;
-        let image = self.images.pull(target.image, observer).await?;
+        let (image, pulled) = self.images.pull(target.image, observer).await?;
         let launch = Launch::program(&image, &target.config, argv.to_vec())
             .map_err(|why| failure(DriverErrorKind::Preflight, why))?;
         let secrets = secrets(&target.config)?;
@@ -269,7 +271,7 @@ impl Driver for ProcessDriver {
         let command = Command::Migrate { fence: deployment.fence, key, launch, secrets };
         let ended = self.agent.migrate(command).await?;
         if ended.success {
-            return Ok(());
+            return Ok(Prepared { pulled_bytes: Some(pulled) });
         }
         let log = migration_log_path(&self.state, &deployment.key);
         let output = read_log(&log, ERROR_OUTPUT).unwrap_or_default();
@@ -286,8 +288,7 @@ impl Driver for ProcessDriver {
         {
             observer.note(&format!("{} cannot be stopped: {error}", deployment.key));
         }
-        // What was pulled is not counted: this driver unpacks images itself and keeps no store of layers.
-        up.map(|()| Prepared::default())
+        up
     }
 
     async fn switch(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Observed, DriverError> {
@@ -359,6 +360,10 @@ impl Driver for ProcessDriver {
         let path: &Path = &log_path(&self.state, &deployment.key);
         read_log(path, limit.min(MAX_LOGS))
             .map_err(|e| failure(DriverErrorKind::Unreachable, format!("{}: {e}", path.display())))
+    }
+
+    async fn usage(&self) -> Option<Usage> {
+        usage::of_this_host().ok()
     }
 }
 

@@ -35,7 +35,7 @@ use sealift_engine::{
     init,
     ports::{
         clock::{Clock, Entropy},
-        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared},
+        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
         host::Host,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
@@ -61,6 +61,8 @@ pub(crate) struct Script {
     pub(crate) tags: Mutex<BTreeMap<(Repository, Tag), Digest>>,
     pub(crate) delivered: Mutex<Vec<String>>,
     pub(crate) deaf: Mutex<bool>,
+    /// Whether the host tells how busy it is: 10 ms for each thing done, and a byte of memory.
+    pub(crate) metered: Mutex<bool>,
     /// What is done at the beginning of a step, once.
     pub(crate) during: Mutex<BTreeMap<Step, Box<dyn FnOnce() + Send>>>,
 }
@@ -107,6 +109,8 @@ impl Clock for ManualClock {
         if period >= Period::from_secs(300) {
             std::future::pending::<()>().await;
         }
+        // Whoever waits beside something else lets that go on.
+        tokio::task::yield_now().await;
         self.advance(period);
     }
 }
@@ -221,6 +225,10 @@ impl StubDriver {
         Ok(())
     }
 
+    fn pulled(&self, bytes: u64) -> Prepared {
+        Prepared { pulled_bytes: self.0.metered.lock().unwrap().then_some(bytes) }
+    }
+
     fn running(&self) -> Observed {
         match self.0.live.lock().unwrap().clone() {
             Some((release, definition)) => Observed::Running { release, definition: Some(definition) },
@@ -245,15 +253,16 @@ impl Driver for StubDriver {
         Ok(self.running())
     }
 
-    async fn migrate(&self, d: &Deployment, argv: &[String], _: &dyn DriverObserver) -> Result<(), DriverError> {
+    async fn migrate(&self, d: &Deployment, argv: &[String], _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
         assert_eq!(argv, ["migrate"]);
-        self.done(Step::Migrate, &d.key, DriverErrorKind::Migrate)
+        self.done(Step::Migrate, &d.key, DriverErrorKind::Migrate)?;
+        Ok(self.pulled(1000))
     }
 
     async fn prepare(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
         let done = self.done(Step::Prepare, &d.key, DriverErrorKind::Unhealthy);
         tokio::task::yield_now().await;
-        done.map(|()| Prepared::default())
+        done.map(|()| self.pulled(7))
     }
 
     async fn switch(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Observed, DriverError> {
@@ -285,6 +294,11 @@ impl Driver for StubDriver {
 
     async fn logs(&self, _: &Deployment, _: usize) -> Result<Vec<u8>, DriverError> {
         Ok(b"the log".to_vec())
+    }
+
+    async fn usage(&self) -> Option<Usage> {
+        let done = self.0.done.lock().unwrap().len() as u64;
+        self.0.metered.lock().unwrap().then_some(Usage { cpu_ms: done * 10, memory_bytes: done })
     }
 }
 

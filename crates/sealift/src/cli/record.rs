@@ -1,5 +1,7 @@
 //! `sealift record`
 
+mod rebuild;
+
 use sealift_domain::{
     name::{EnvironmentName, PersonId},
     record::Build,
@@ -24,6 +26,8 @@ pub enum Args {
     Build(BuildArgs),
     /// What runs in an environment without Sealift having brought it there
     Deployment(DeploymentArgs),
+    /// What a rebuild takes of the host, to compare deployments with
+    Rebuild(rebuild::Args),
 }
 
 /// See [`Args::Build`].
@@ -65,6 +69,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     match args {
         Args::Build(args) => build(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Deployment(args) => deployment(args, global, shell, &session).await.map_err(|d| vec![d]),
+        Args::Rebuild(args) => rebuild::run(args, global, shell, &session).await.map_err(|d| vec![d]),
     }
 }
 

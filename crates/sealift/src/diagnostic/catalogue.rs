@@ -114,6 +114,7 @@ catalogue! {
     E0417 Waiting "waiting for a condition"
     E0418 Waiting "interrupted before it was over"
     E0419 Usage "there is no such thing on record"
+    E0421 Failed "the command that was to be measured failed"
 
     E0501 Failed "the host cannot pull the image"
     E0502 Failed "the host refuses the deployment"

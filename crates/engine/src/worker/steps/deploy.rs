@@ -24,8 +24,9 @@ impl Worker<'_> {
         };
         let candidate = self.candidate(context).await?;
         let driver = self.world.driver(&context.promotion.to)?;
-        driver.migrate(&candidate, argv, &self.notes(context.step)).await?;
-        Ok(Outcome::new(Done::Migrate { ran: true }, format!("`{}` succeeded", argv.join(" "))))
+        let took = driver.migrate(&candidate, argv, &self.notes(context.step)).await?;
+        let found = format!("`{}` succeeded", argv.join(" "));
+        Ok(Outcome { pulled: took.pulled_bytes, ..Outcome::new(Done::Migrate { ran: true }, found) })
     }
 
     pub(super) async fn prepare(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
@@ -36,10 +37,11 @@ impl Worker<'_> {
             self.start_watching(context).await?;
         }
         let driver = self.world.driver(&context.promotion.to)?;
-        driver.prepare(&candidate, &self.notes(context.step)).await?;
+        let took = driver.prepare(&candidate, &self.notes(context.step)).await?;
         let definition = Digest::of(&candidate.definition);
         let mut outcome = Outcome::new(Done::Prepare { definition }, "candidate is up");
         outcome.evidence.push(candidate.definition);
+        outcome.pulled = took.pulled_bytes;
         Ok(outcome)
     }
 

@@ -129,6 +129,8 @@ impl State {
                 let verdict = if result.passed { "holds" } else { "fails" };
                 vec![format!("check {verdict}: {}: {}", result.check, result.found)]
             }
+            Progress::Trying { what } => vec![format!("rehearsing: {what}")],
+            Progress::Tried { found, took } => vec![format!("rehearsed: {found} ({})", exact(*took))],
             Progress::Retry { step, attempt, why } => {
                 vec![format!("{step}: try {attempt} failed, trying again: {why}")]
             }
@@ -155,6 +157,10 @@ impl State {
                 if *step == Step::Copy {
                     self.tally = Tally::default();
                 }
+            }
+            Progress::Trying { .. } => {
+                self.doing = Some(("rehearsing", now));
+                self.tally = Tally::default();
             }
             Progress::Retry { .. } => self.tally = Tally::default(),
             Progress::Copy { event } => {
