@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use sealift_domain::{
     ledger::Ledger,
     name::{ComponentName, EnvironmentName},
-    promotion::Step,
+    promotion::{PromotionId, Status, Step},
     quantity::Period,
     reference::Pinned,
     release::Release,
@@ -82,6 +82,14 @@ pub enum RehearsalError {
     Interrupted {
         /// Why what was started could not be removed, if so.
         left: Option<DriverError>,
+    },
+    /// A promotion began meanwhile, and the rehearsal gave way.
+    #[error("promotion {by} began in {environment} meanwhile, and the rehearsal gave way")]
+    Overtaken {
+        /// Where.
+        environment: EnvironmentName,
+        /// The promotion.
+        by: PromotionId,
     },
     /// Something else is live than before.
     #[error("before the rehearsal {before:?} was live in {environment}, after it {after:?}")]
@@ -268,7 +276,7 @@ impl Stage<'_> {
         definition: Vec<u8>,
         stop: &mut (impl Future<Output = ()> + Unpin),
     ) -> Result<Rehearsed, RehearsalError> {
-        nobody_at_work(&*self.book.ledger().await?, self.to)?;
+        self.not_overtaken().await?;
         let called = places::called(self.ledger, &release);
         let deployment = Deployment {
             key: key(&release),
@@ -297,11 +305,13 @@ impl Stage<'_> {
         match (prepared, left) {
             (None, left) => Err(RehearsalError::Interrupted { left }),
             (Some((Err(error), _)), left) => {
-                // A promotion that began meanwhile is in its right, and says more than the host's refusal.
-                nobody_at_work(&*self.book.ledger().await?, self.to)?;
+                self.not_overtaken().await?;
                 Err(RehearsalError::NotUp { called, error, left })
             }
-            (Some((Ok(_), _)), Some(left)) => Err(EngineError::from(left).into()),
+            (Some((Ok(_), _)), Some(left)) => {
+                self.not_overtaken().await?;
+                Err(EngineError::from(left).into())
+            }
             (Some((Ok(prepared), took)), None) => Ok(self.tried(release, called, prepared, took)),
         }
     }
@@ -338,13 +348,28 @@ impl Stage<'_> {
         Rehearsed { release, called, started, took, pulled_bytes: prepared.pulled_bytes }
     }
 
+    /// Refuses if a promotion began since the rehearsal did. It is in its right, and what it did to the rehearsal says nothing
+    /// about the release that is rehearsed.
+    async fn not_overtaken(&self) -> Result<(), RehearsalError> {
+        let now = self.book.ledger().await?;
+        let works = |status| !matches!(status, Status::Pending | Status::Cancelled);
+        let began_since = now.promotions.values().find(|promotion| {
+            let before = self.ledger.promotions.get(&promotion.id).map(|before| before.status());
+            promotion.to == *self.to && works(promotion.status()) && before.is_none_or(|before| !works(before))
+        });
+        match began_since {
+            Some(by) => Err(RehearsalError::Overtaken { environment: self.to.clone(), by: by.id }),
+            None => Ok(()),
+        }
+    }
+
     /// What was live must be live, unless a promotion began meanwhile and changes it.
     async fn is_untouched(&self, before: &Observed) -> Result<(), RehearsalError> {
         let after = self.driver.observe().await.map_err(EngineError::from)?;
         if after == *before {
             return Ok(());
         }
-        nobody_at_work(&*self.book.ledger().await?, self.to)?;
+        self.not_overtaken().await?;
         let (environment, before) = (self.to.clone(), before.clone());
         Err(RehearsalError::LiveChanged { environment, before, after })
     }

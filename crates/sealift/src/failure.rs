@@ -109,6 +109,10 @@ pub fn of_rehearsal(error: RehearsalError, to: &EnvironmentName) -> Diagnostic {
         RehearsalError::Interrupted { left } => {
             Diagnostic::new("E0418", words).state(removed("what is live was not touched", left.as_ref())).next(again)
         }
+        RehearsalError::Overtaken { by, .. } => Diagnostic::new("E0405", words)
+            .state("the rehearsal moved no traffic; what it started is removed, or makes room for the promotion's candidate")
+            .next(format!("wait for it: `sealift status {by}` shows how far it is"))
+            .next(again),
         RehearsalError::LiveChanged { environment, before, after } => {
             let title = format!("something else is live in {environment} than before the rehearsal");
             Diagnostic::new("E0406", title)

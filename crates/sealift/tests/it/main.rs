@@ -4,6 +4,7 @@
 mod architecture;
 mod baseline;
 mod commands;
+mod costs;
 mod demo;
 mod dependencies;
 mod exits;
@@ -15,5 +16,6 @@ mod place;
 mod policy;
 mod race;
 mod real_registry;
+mod rehearse;
 mod road;
 mod webhook;
