@@ -3,7 +3,8 @@
 //! Nothing live is changed and nothing is written to the log: a rehearsal is no fact about an environment. It takes no lease
 //! either, so it must never be in the way of a promotion. It works under the fencing number of the newest entry, which is
 //! lower than that of every lease that is taken from then on: where a promotion begins meanwhile, the host refuses the
-//! rehearsal, and what is left of it makes room for the promotion's candidate.
+//! rehearsal, and what is left of it makes room for the promotion's candidate. A driver that locks its host for as long as a
+//! preparation takes lets the promotion wait for that lock.
 
 use std::collections::BTreeMap;
 
@@ -120,7 +121,7 @@ pub async fn rehearse(
     let candidate = choose_known(&ledger, to, named)?;
     let stage = Stage { book, world, observer, driver, ledger: &ledger, to };
     tokio::pin!(stop);
-    let mut notes = stage.notes(&candidate);
+    let mut notes = stage.notes(&candidate)?;
     let live = driver.observe().await.map_err(EngineError::from)?;
 
     let images = tokio::select! {
@@ -204,9 +205,12 @@ impl CopyObserver for Words<'_> {
 
 impl Stage<'_> {
     /// What is to be known before anything is tried.
-    fn notes(&self, candidate: &Release) -> Vec<String> {
+    fn notes(&self, candidate: &Release) -> Result<Vec<String>, EngineError> {
         let mut notes = Vec::new();
         let called = places::called(self.ledger, candidate);
+        if let Some(argv) = places::environment(self.ledger, self.to)?.migrate.as_ref() {
+            notes.push(format!("the migration `{}` was not run: everything met the database as it is", argv.join(" ")));
+        }
         if !self.ledger.holds_on(candidate, self.to).is_empty() {
             notes.push(format!("a hold is on {called} or on {}: a promotion would be refused", self.to));
         }
@@ -223,7 +227,7 @@ impl Stage<'_> {
                     .to_owned(),
             ),
         }
-        notes
+        Ok(notes)
     }
 
     /// Makes sure that the images are where the host pulls them from. What is missing is copied by digest: no tag is written,

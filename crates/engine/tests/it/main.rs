@@ -3,6 +3,7 @@
 
 mod costs;
 mod leases;
+mod rehearsals;
 mod steps;
 mod stubs;
 mod waiting;

@@ -35,7 +35,7 @@ use sealift_engine::{
     init,
     ports::{
         clock::{Clock, Entropy},
-        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
+        driver::{Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
         host::Host,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
@@ -63,6 +63,8 @@ pub(crate) struct Script {
     pub(crate) deaf: Mutex<bool>,
     /// Whether the host tells how busy it is: 10 ms for each thing done, and a byte of memory.
     pub(crate) metered: Mutex<bool>,
+    /// How candidates stand beside what is live; beside it, unless something else is said.
+    pub(crate) candidate: Mutex<Option<Candidate>>,
     /// What is done at the beginning of a step, once.
     pub(crate) during: Mutex<BTreeMap<Step, Box<dyn FnOnce() + Send>>>,
 }
@@ -294,6 +296,10 @@ impl Driver for StubDriver {
 
     async fn logs(&self, _: &Deployment, _: usize) -> Result<Vec<u8>, DriverError> {
         Ok(b"the log".to_vec())
+    }
+
+    fn candidate(&self) -> Candidate {
+        self.0.candidate.lock().unwrap().unwrap_or(Candidate::Beside)
     }
 
     async fn usage(&self) -> Option<Usage> {

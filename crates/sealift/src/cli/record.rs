@@ -27,6 +27,10 @@ pub enum Args {
     /// What runs in an environment without Sealift having brought it there
     Deployment(DeploymentArgs),
     /// What a rebuild takes of the host, to compare deployments with
+    ///
+    /// Runs the command on this machine, not through a shell, and records what it took if it succeeds. Processor time and
+    /// memory are the whole machine's, so nothing else should run meanwhile. The words of the command go into the log: no
+    /// secrets in them.
     Rebuild(rebuild::Args),
 }
 

@@ -91,7 +91,7 @@ fn to_text(shell: &Shell, global: &Global, ledger: &Ledger, to: &EnvironmentName
 }
 
 fn candidate(rehearsed: &Rehearsed) -> (&'static str, String) {
-    let (called, took) = (&rehearsed.called, human::duration(rehearsed.took));
+    let (called, took) = (&rehearsed.called, human::exact(rehearsed.took));
     let pulled = rehearsed.pulled_bytes.map(|bytes| format!(", {} pulled", ByteSize::from_bytes(bytes).human()));
     let pulled = pulled.unwrap_or_default();
     let found = match rehearsed.started {
@@ -102,7 +102,7 @@ fn candidate(rehearsed: &Rehearsed) -> (&'static str, String) {
 }
 
 fn rollback(rehearsed: &Rehearsed) -> (&'static str, String) {
-    let (called, took) = (&rehearsed.called, human::duration(rehearsed.took));
+    let (called, took) = (&rehearsed.called, human::exact(rehearsed.took));
     let found = match rehearsed.started {
         true => format!("a rollback to {called} takes about {took} until healthy, plus the switch"),
         false => format!("everything is at hand for {called} after {took}; its start comes with the switch"),

@@ -23,10 +23,7 @@ use crate::{
 /// The longest command that is recorded, all its words together, in bytes.
 const MAX_COMMAND: usize = 16 << 10;
 
-/// What a rebuild takes of the host, to compare deployments with
-///
-/// Runs the command on this machine, not through a shell, and records what it took if it succeeds. Processor time and memory
-/// are the whole machine's, so nothing else should run meanwhile. The words of the command go into the log: no secrets in them.
+/// See [`super::Args::Rebuild`].
 #[derive(clap::Args)]
 pub struct Args {
     /// The environment whose deployments it is compared with.
