@@ -111,7 +111,7 @@ pub trait Driver: Send + Sync {
     async fn observe(&self) -> Result<Observed, DriverError>;
 
     /// Runs a migration once, from the candidate, before anything is switched. Asked again with the same key, it reports the
-    /// recorded outcome and does not run again.
+    /// recorded outcome and does not run again. What it pulls, the preparation after it does not pull again.
     async fn migrate(
         &self,
         deployment: &Deployment,
