@@ -5,7 +5,7 @@ use sealift_engine::ports::driver::{DriverError, DriverErrorKind, DriverObserver
 use super::{
     driver::{ComposeDriver, Target},
     engine::Container,
-    fleet::Fleet,
+    fleet::{Fleet, release_of},
     front::Route,
     preflight,
     tool::Compose,
@@ -75,9 +75,9 @@ impl ComposeDriver {
         self.share(target, fleet, &compose, &file).await?;
         self.clear(colour, target.key(), fleet, observer).await?;
         preflight::check_port(&self.engine, colour.port)?;
-        let path = self.write_project(&format!("{}.json", colour.name), &project)?;
+        let written = self.write_project(&format!("{}.json", colour.name), &project)?;
         let name = format!("{}-{}", self.project, colour.name);
-        compose.create(self.project_file(&name, &path), &target.config.service).await?;
+        compose.create(self.project_file(&name, written.path()), &target.config.service).await?;
         let created = self.fleet().await?;
         let Some(container) = created.of(target.key()) else {
             let why = format!("Compose {} created no container for {}", compose.version, target.key());
@@ -101,8 +101,8 @@ impl ComposeDriver {
         let live_is_shared = self.live(fleet)?.ok().flatten().is_some_and(|live| fleet.is_shared(live));
         // What a team started by hand before it met Sealift is live: it is left as it is until another is verified.
         let shared = file.shared(&self.wanted(target), u32::from(live_is_shared));
-        let path = self.write_project("shared.json", &shared)?;
-        compose.up_missing(self.project_file(&self.project, &path)).await
+        let written = self.write_project("shared.json", &shared)?;
+        compose.up_missing(self.project_file(&self.project, written.path()), &[]).await
     }
 
     /// Removes what a colour holds, which is not live: an older release that was kept, or a candidate that was given up.
@@ -202,8 +202,8 @@ impl ComposeDriver {
             with.sort_by_key(|container| !container.runs());
             with.first().copied()
         };
-        let adopted = || fleet.all().iter().find(|container| fleet.is_shared(container));
-        let container = match fleet.of(previous.key()).or_else(by_image).or_else(adopted) {
+        let adopted = self.adopted(previous, &fleet).await?;
+        let container = match fleet.of(previous.key()).or_else(by_image).or(adopted) {
             Some(container) => {
                 if !container.runs() {
                     observer.note(&format!("starting {} again", container.name()));
@@ -214,6 +214,16 @@ impl ComposeDriver {
             None => self.start_beside(previous, &fleet, observer).await?.0,
         };
         self.wait_until_healthy(previous, &container).await
+    }
+
+    /// The container that a team started by hand before, if it is of the release to go back to.
+    async fn adopted<'a>(&self, previous: &Target<'_>, fleet: &'a Fleet) -> Result<Option<&'a Container>, DriverError> {
+        for container in fleet.all().iter().filter(|container| fleet.is_shared(container)) {
+            if release_of(&self.engine, container).await?.ok() == previous.deployment.release() {
+                return Ok(Some(container));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the backup out of the front, then drains and stops everything but what is live. Containers are kept.

@@ -35,7 +35,11 @@ impl ComposeDriver {
             return Err(failure(DriverErrorKind::Pull, why));
         };
         let bytes = self.size_of(image, &moved).await;
-        observer.note(&format!("pulled {} in {} layers", ByteSize::from_bytes(bytes).human(), moved.len()));
+        observer.note(&match moved.len() {
+            0 => "the engine had every layer already".to_owned(),
+            1 => format!("pulled 1 layer, {}", ByteSize::from_bytes(bytes).human()),
+            n => format!("pulled {n} layers, {}", ByteSize::from_bytes(bytes).human()),
+        });
         Ok((local, bytes))
     }
 

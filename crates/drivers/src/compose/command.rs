@@ -1,6 +1,13 @@
 //! Running the tools of the host: an argument vector, never a shell line, bounded in time and output.
 
-use std::{ffi::OsString, process::Stdio, time::Duration};
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use sealift_engine::ports::driver::{DriverError, DriverErrorKind};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -12,12 +19,39 @@ const MAX_OUTPUT: usize = 4 << 20;
 /// How much of a tool's words goes into an error, in characters.
 const MAX_WORDS: usize = 2000;
 
+/// The lock under which tools work. Each holds it as well while it runs: if this program is killed, its last tool may still
+/// be at work, and nobody else may begin before that has ended too.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leash(Arc<Mutex<Option<File>>>);
+
+impl Leash {
+    /// Ties tools to a lock that was taken.
+    pub(super) fn tie(&self, lock: &File) -> io::Result<()> {
+        let lock = lock.try_clone()?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        Ok(())
+    }
+
+    /// Lets go, once no tool is needed any more.
+    pub(super) fn untie(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What a tool gets as its standard input: the lock, of which it inherits a descriptor that way, at its end, so that
+    /// there is nothing to read; or nothing.
+    fn stdin(&self) -> Stdio {
+        let lock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_ref().and_then(|lock| lock.try_clone().ok()).map_or_else(Stdio::null, Stdio::from)
+    }
+}
+
 /// A tool with its arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     argv: Vec<OsString>,
     variables: Vec<(String, String)>,
     within: Duration,
+    leash: Leash,
 }
 
 /// How a tool ended.
@@ -35,7 +69,7 @@ impl Call {
     /// A call that may take `within`.
     pub(super) fn new(argv: impl IntoIterator<Item = impl Into<OsString>>, within: Duration) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
-        Self { argv, variables: Vec::new(), within }
+        Self { argv, variables: Vec::new(), within, leash: Leash::default() }
     }
 
     /// The same with more arguments.
@@ -47,6 +81,12 @@ impl Call {
     /// The same with variables on top of those that the tools need themselves.
     pub(super) fn variables(mut self, more: impl IntoIterator<Item = (String, String)>) -> Self {
         self.variables.extend(more);
+        self
+    }
+
+    /// The same under the lock that `leash` is tied to.
+    pub(super) fn under(mut self, leash: &Leash) -> Self {
+        self.leash = leash.clone();
         self
     }
 
@@ -106,7 +146,7 @@ impl Call {
                 || name.to_ascii_lowercase().ends_with("_proxy")
         });
         command.envs(own).envs(self.variables.iter().cloned());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(self.leash.stdin()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // A Ctrl-C at the terminal is for this program to handle: the tool is not torn out of its work.
         command.process_group(0);
         command

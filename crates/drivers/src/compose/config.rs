@@ -98,6 +98,9 @@ pub struct Nginx {
     /// Program and first arguments of nginx; `-t` and `-s reload` are appended.
     #[serde(default = "Nginx::default_command")]
     pub command: Vec<String>,
+    /// How many idle connections to the release each worker of nginx keeps; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<u16>,
     /// A port of 127.0.0.1 on which nginx then says which deployment it forwards to. With it, a switch is over when nginx
     /// itself says so; without, when it has taken the order to reload.
     #[serde(default, skip_serializing_if = "Option::is_none")]

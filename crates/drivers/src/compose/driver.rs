@@ -1,6 +1,10 @@
 //! The driver: what every strategy has in common, and which one does what.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sealift_domain::{name::ComponentName, quantity::Period, reference::Pinned, undo::Observed};
@@ -38,6 +42,22 @@ pub struct ComposeDriver {
     pub(super) front: Front,
     pub(super) probe: HealthProbe,
     pub(super) registry: Arc<dyn Registry>,
+}
+
+/// A generated project file. Variables are put in already, secrets among them, so it is kept no longer than it is needed.
+pub(super) struct Written(PathBuf);
+
+impl Written {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        // The next one of its name replaces it; the directory is closed to others.
+        drop(std::fs::remove_file(&self.0));
+    }
 }
 
 /// One deployment with everything that is read out of it.
@@ -85,7 +105,7 @@ impl ComposeDriver {
     }
 
     pub(super) async fn lock(&self, deployment: &Deployment) -> Result<Held, DriverError> {
-        self.host.lock(deployment, self.config.lock_within).await
+        self.host.lock(deployment, self.config.lock_within, &self.engine.leash).await
     }
 
     pub(super) async fn fleet(&self) -> Result<Fleet, DriverError> {
@@ -139,9 +159,9 @@ impl ComposeDriver {
     }
 
     /// A generated project, in the directory where the team's file has its own paths.
-    pub(super) fn project_file<'a>(&'a self, project: &'a str, path: &'a std::path::Path) -> ProjectFile<'a> {
+    pub(super) fn project_file<'a>(&'a self, project: &'a str, path: &'a Path) -> ProjectFile<'a> {
         let directory = self.config.file.parent().filter(|parent| !parent.as_os_str().is_empty());
-        ProjectFile { project, path, directory: directory.unwrap_or(std::path::Path::new(".")) }
+        ProjectFile { project, path, directory: directory.unwrap_or(Path::new(".")) }
     }
 
     pub(super) fn wanted<'a>(&'a self, target: &'a Target<'_>) -> Wanted<'a> {
@@ -154,13 +174,13 @@ impl ComposeDriver {
         }
     }
 
-    /// Writes a generated project file and returns where.
-    pub(super) fn write_project(&self, name: &str, project: &serde_json::Value) -> Result<PathBuf, DriverError> {
+    /// Writes a generated project file, which is gone when what is returned is dropped.
+    pub(super) fn write_project(&self, name: &str, project: &serde_json::Value) -> Result<Written, DriverError> {
         let path = self.host.path(name);
         let text =
             serde_json::to_vec_pretty(project).map_err(|e| failure(DriverErrorKind::Preflight, e.to_string()))?;
         self.host.write(&path, &text)?;
-        Ok(path)
+        Ok(Written(path))
     }
 
     /// Waits until nobody is connected to a port any more, but no longer than `drain`.
@@ -229,7 +249,6 @@ impl Driver for ComposeDriver {
     }
 
     async fn observe(&self) -> Result<Observed, DriverError> {
-        self.engine.info().await?;
         self.read_back().await
     }
 

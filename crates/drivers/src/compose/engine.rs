@@ -6,7 +6,7 @@ use sealift_domain::reference::Pinned;
 use sealift_engine::ports::driver::{DriverError, DriverErrorKind};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::command::{Call, Ran};
+use super::command::{Call, Leash, Ran};
 use crate::failure;
 
 /// How long the client may take for what the engine knows.
@@ -21,6 +21,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(3700);
 pub(super) struct Engine {
     /// `DOCKER_HOST`; `None` leaves it to the client's context.
     host: Option<String>,
+    /// What ties tools to the lock of the deployer at work.
+    pub(super) leash: Leash,
 }
 
 /// A container as the engine describes it (Docker Engine API 1.41, `ContainerInspect`).
@@ -213,7 +215,7 @@ impl LocalImage {
 impl Engine {
     /// The engine at `host`, or the one that the client uses by default.
     pub(super) fn new(host: Option<String>) -> Self {
-        Self { host }
+        Self { host, leash: Leash::default() }
     }
 
     /// Whether it runs on this machine.
@@ -228,7 +230,7 @@ impl Engine {
     }
 
     fn docker<const N: usize>(&self, arguments: [&str; N], within: Duration) -> Call {
-        Call::new(["docker"], within).args(arguments).variables(self.variables())
+        Call::new(["docker"], within).args(arguments).variables(self.variables()).under(&self.leash)
     }
 
     /// What the engine says of itself; an error if none answers.

@@ -75,22 +75,26 @@ fn is_no_oneoff(container: &Container) -> bool {
 
 /// What a container is, by what the engine says of it and of its image; nothing is assumed.
 pub(super) async fn identify(engine: &Engine, container: &Container) -> Result<Observed, DriverError> {
-    let unknown = |what: String| Ok(Observed::Unknown { what });
-    let name = container.name();
     if !container.runs() {
-        return unknown(format!("{name} should be live, but {}", container.how()));
+        let what = format!("{} should be live, but {}", container.name(), container.how());
+        return Ok(Observed::Unknown { what });
     }
+    let definition = container.label(label::DEFINITION).and_then(|digest| digest.parse().ok());
+    Ok(match release_of(engine, container).await? {
+        Ok(release) => Observed::Running { release, definition },
+        Err(what) => Observed::Unknown { what },
+    })
+}
+
+/// The release that a container is of, running or not; `Err` in [`Result`] has words for what it is of instead.
+pub(super) async fn release_of(engine: &Engine, container: &Container) -> Result<Result<Release, String>, DriverError> {
+    let name = container.name();
     let Some(image) = engine.image(&container.image).await? else {
-        return unknown(format!("{name} runs the image {}, which the engine does not have any more", container.image));
+        let what = format!("{name} is of the image {}, which the engine does not have any more", container.image);
+        return Ok(Err(what));
     };
     let written = &container.config.image;
-    // The repository as the container names it; what stands behind `@`, or behind a `:` after the last `/`, is no part of it.
-    let repository = written.split('@').next().unwrap_or(written);
-    let repository = match repository.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => repository,
-        _ => repository,
-    };
-    let digests: Vec<&str> = image.digests_in(repository).collect();
+    let digests: Vec<&str> = image.digests_in(repository(written)).collect();
     // A name by digest must be among the names that the image really has.
     let digest = match written.split_once('@') {
         Some((_, digest)) => digests.into_iter().find(|found| *found == digest),
@@ -99,14 +103,31 @@ pub(super) async fn identify(engine: &Engine, container: &Container) -> Result<O
             _ => None,
         },
     };
-    let Some(digest) = digest.and_then(|digest| digest.parse::<Digest>().ok()) else {
-        return unknown(format!("{name} runs {written}, for which the engine knows no digest of a registry"));
-    };
-    let component =
-        container.label(label::COMPONENT).and_then(|name| name.parse().ok()).unwrap_or_else(ComponentName::only);
-    let definition = container.label(label::DEFINITION).and_then(|digest| digest.parse().ok());
-    Ok(match Release::new([(component, digest)].into()) {
-        Some(release) => Observed::Running { release, definition },
-        None => Observed::Nothing,
-    })
+    let component = container.label(label::COMPONENT).and_then(|name| name.parse().ok());
+    let release = digest
+        .and_then(|digest| digest.parse::<Digest>().ok())
+        .and_then(|digest| Release::new([(component.unwrap_or_else(ComponentName::only), digest)].into()));
+    Ok(release.ok_or_else(|| format!("{name} runs {written}, for which the engine knows no digest of a registry")))
+}
+
+/// The repository of an image's name: what stands before `@`, or before a `:` that follows the last `/`.
+fn repository(name: &str) -> &str {
+    let name = name.split('@').next().unwrap_or(name);
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repository;
+
+    #[test]
+    fn the_repository_is_what_stands_before_tag_and_digest() {
+        assert_eq!(repository("127.0.0.1:5000/team/a:1.0"), "127.0.0.1:5000/team/a");
+        assert_eq!(repository("127.0.0.1:5000/team/a"), "127.0.0.1:5000/team/a");
+        assert_eq!(repository("r/a:1@sha256:00"), "r/a");
+        assert_eq!(repository("a"), "a");
+    }
 }

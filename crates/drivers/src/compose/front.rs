@@ -168,7 +168,8 @@ fn upstream(nginx: &Nginx, route: &Route) -> String {
             format!("    server 127.0.0.1:{port} max_fails=0;\n    server 127.0.0.1:{backup} backup;\n")
         }
     };
-    let _ = write!(text, "upstream {} {{\n{servers}}}\n", nginx.upstream);
+    let keepalive = nginx.keepalive.map(|n| format!("    keepalive {n};\n")).unwrap_or_default();
+    let _ = write!(text, "upstream {} {{\n{servers}{keepalive}}}\n", nginx.upstream);
     if let Some(port) = nginx.status_port {
         let stamp = stamp(route);
         let _ = write!(
@@ -223,6 +224,7 @@ mod tests {
             include: "/x".into(),
             upstream: "hello".to_owned(),
             command: vec!["nginx".to_owned()],
+            keepalive: Some(8),
             status_port: Some(19),
         }
     }

@@ -14,6 +14,7 @@ use sealift_engine::ports::driver::{Deployment, DriverError, DriverErrorKind};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::command::Leash;
 use crate::{failure, files};
 
 /// The version of the journal's format.
@@ -34,9 +35,16 @@ pub(super) struct Host {
 /// The lock on an environment, held until this is dropped or the process ends, however it ends.
 pub(super) struct Held {
     _lock: File,
+    leash: Leash,
     host: Host,
     /// What the journal said when the lock was taken, or says since.
     pub(super) journal: Journal,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.leash.untie();
+    }
 }
 
 /// Who holds the lock, for whoever finds it taken.
@@ -87,12 +95,18 @@ impl Host {
         self.state.join(name)
     }
 
-    /// Takes the lock for `deployment` under its fencing number, waiting for another holder up to `within`.
+    /// Takes the lock for `deployment` under its fencing number, waiting for another holder up to `within`, and ties the tools
+    /// of `leash` to it.
     ///
     /// # Errors
     /// [`DriverErrorKind::Locked`] if somebody else goes on holding it, [`DriverErrorKind::Fenced`] if a newer deployment was
     /// here, [`DriverErrorKind::Unreachable`] if the state directory cannot be used.
-    pub(super) async fn lock(&self, deployment: &Deployment, within: Period) -> Result<Held, DriverError> {
+    pub(super) async fn lock(
+        &self,
+        deployment: &Deployment,
+        within: Period,
+        leash: &Leash,
+    ) -> Result<Held, DriverError> {
         files::private_dir(&self.state).map_err(|e| self.unusable(&e))?;
         let path = self.path("lock");
         let deadline = Instant::now() + within.as_duration();
@@ -104,7 +118,10 @@ impl Host {
             }
         };
         write_holder(&mut lock, deployment).map_err(|e| self.unusable(&e))?;
-        let mut held = Held { _lock: lock, host: self.clone(), journal: self.journal()? };
+        leash.tie(&lock).map_err(|e| self.unusable(&e))?;
+        let leash = leash.clone();
+        let mut held = Held { _lock: lock, leash, host: self.clone(), journal: Journal::default() };
+        held.journal = self.journal()?;
         held.fence(deployment.fence)?;
         Ok(held)
     }
@@ -263,24 +280,24 @@ mod tests {
     async fn the_lock_has_one_holder_who_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let host = Host::new(directory.path().join("state"));
-        let held = host.lock(&deployment("p1", 7), Period::default()).await.unwrap();
-        let error = host.lock(&deployment("p2", 8), Period::from_millis(60)).await.err().unwrap();
+        let held = host.lock(&deployment("p1", 7), Period::default(), &Leash::default()).await.unwrap();
+        let error = host.lock(&deployment("p2", 8), Period::from_millis(60), &Leash::default()).await.err().unwrap();
         assert_eq!(error.kind, DriverErrorKind::Locked);
         assert!(error.message.contains("p1 (process ") && error.message.contains("fence 7"), "{}", error.message);
         drop(held);
-        host.lock(&deployment("p2", 8), Period::default()).await.unwrap();
+        host.lock(&deployment("p2", 8), Period::default(), &Leash::default()).await.unwrap();
     }
 
     #[tokio::test]
     async fn an_older_deployment_is_fenced_off_and_the_journal_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let host = Host::new(directory.path().to_owned());
-        let mut held = host.lock(&deployment("p9", 9), Period::default()).await.unwrap();
+        let mut held = host.lock(&deployment("p9", 9), Period::default(), &Leash::default()).await.unwrap();
         held.made_live("p8", &image("a")).unwrap();
         held.made_live("p9", &image("b")).unwrap();
         held.made_live("p8", &image("a")).unwrap();
         drop(held);
-        let error = host.lock(&deployment("p8", 8), Period::default()).await.err().unwrap();
+        let error = host.lock(&deployment("p8", 8), Period::default(), &Leash::default()).await.err().unwrap();
         assert_eq!(error.kind, DriverErrorKind::Fenced);
         let keys: Vec<_> = host.journal().unwrap().past.into_iter().map(|past| past.key).collect();
         assert_eq!(keys, ["p9", "p8"]);

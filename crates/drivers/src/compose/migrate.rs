@@ -67,11 +67,11 @@ impl ComposeDriver {
         if self.config.strategy == Strategy::BlueGreen {
             self.share(target, &fleet, &compose, &file).await?;
         }
-        let path = self.write_project("in-place.json", &file.in_place(&self.wanted(target)))?;
+        let written = self.write_project("in-place.json", &file.in_place(&self.wanted(target)))?;
         let labels = [format!("{}=migration", label::ROLE), format!("{}={}", label::PROJECT, self.project)];
         observer.note(&format!("running `{}` in {name}", argv.join(" ")));
         let once = Once { name, labels: &labels, argv };
-        compose.run_once(self.project_file(&self.project, &path), &target.config.service, once).await?;
+        compose.run_once(self.project_file(&self.project, written.path()), &target.config.service, once).await?;
         Ok(pulled)
     }
 

@@ -25,7 +25,7 @@
 //! | `lock` | held (`flock`) by the one deployer at work, with its name, process and fencing number |
 //! | `journal.json` | the highest fencing number, and what was made live, oldest first |
 //! | `compose.yaml` | the Compose file of the definition that was used last |
-//! | `blue.json`, `green.json`, `shared.json`, `in-place.json` | the projects as they were generated last |
+//! | `blue.json`, `green.json`, `shared.json`, `in-place.json` | generated projects, there only while Compose works with them: they hold secrets |
 //! | `upstream` | where there is no nginx: the address of what is live |
 
 mod blue_green;

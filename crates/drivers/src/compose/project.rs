@@ -189,6 +189,12 @@ impl Resolved {
         Value::Object(file.root)
     }
 
+    /// The names of the other services, which the promoted one may need.
+    pub(super) fn others(&self) -> Vec<String> {
+        let services = self.root.get("services").and_then(Value::as_object);
+        services.into_iter().flat_map(Map::keys).filter(|name| **name != self.service).cloned().collect()
+    }
+
     fn mark(&mut self, wanted: &Wanted<'_>) {
         let Some(own) = self.own_mut() else { return };
         own.insert("image".to_owned(), wanted.image.to_string().into());

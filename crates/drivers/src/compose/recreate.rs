@@ -42,13 +42,17 @@ impl ComposeDriver {
         // All that can be refused is refused before anything is stopped; the way back has the image already.
         let file = self.resolve(target, &compose).await?;
         self.pull(target.image, observer).await?;
-        let path = self.write_project(FILE, &file.in_place(&self.wanted(target)))?;
+        let written = self.write_project(FILE, &file.in_place(&self.wanted(target)))?;
+        let project = self.project_file(&self.project, written.path());
+        let others = file.others();
+        if !others.is_empty() {
+            compose.up_missing(project, &others).await?;
+        }
         let began = Instant::now();
         for old in fleet.all().iter().filter(|old| old.state.running) {
             observer.note(&format!("stopping {}", old.name()));
             self.stop(old, observer).await?;
         }
-        let project = self.project_file(&self.project, &path);
         compose.create(project, &target.config.service).await?;
         let started = self.start_created(target, &compose).await?;
         self.wait_until_healthy(target, &started).await?;

@@ -6,7 +6,7 @@ use sealift_engine::ports::driver::{DriverError, DriverErrorKind};
 use serde_json::Value;
 
 use super::{
-    command::{Call, Ran},
+    command::{Call, Leash, Ran},
     engine::Engine,
 };
 use crate::failure;
@@ -25,6 +25,7 @@ pub(super) struct Compose {
     /// 1 or 2 (or more).
     pub(super) major: u32,
     variables: Vec<(String, String)>,
+    leash: Leash,
 }
 
 /// A project file of this driver, and the project that it is for.
@@ -59,7 +60,7 @@ impl Compose {
             match found.split('.').next().and_then(|major| major.parse().ok()) {
                 Some(major) => {
                     let variables = engine.variables().into_iter().collect();
-                    return Ok(Self { argv, version: found, major, variables });
+                    return Ok(Self { argv, version: found, major, variables, leash: engine.leash.clone() });
                 }
                 None => said.push(format!("`{}` names no version: {found}", call.words())),
             }
@@ -77,7 +78,7 @@ impl Compose {
             "--file".into(),
             file.path.into(),
         ];
-        Call::new(&self.argv, within).args(before).variables(self.variables.clone())
+        Call::new(&self.argv, within).args(before).variables(self.variables.clone()).under(&self.leash)
     }
 
     /// The file as Compose understands it, with `variables` put in.
@@ -114,9 +115,10 @@ impl Compose {
         call.succeed(DriverErrorKind::Preflight).await.map(drop)
     }
 
-    /// Creates networks, volumes, and the services that are missing. What is there stays as it is.
-    pub(super) async fn up_missing(&self, file: ProjectFile<'_>) -> Result<(), DriverError> {
-        let call = self.call(file, UP_WITHIN).args(["up", "--detach", "--no-build", "--no-recreate"]);
+    /// Creates networks, volumes, and those of `services` that are missing; of all, if none is named. What is there stays
+    /// as it is.
+    pub(super) async fn up_missing(&self, file: ProjectFile<'_>, services: &[String]) -> Result<(), DriverError> {
+        let call = self.call(file, UP_WITHIN).args(["up", "--detach", "--no-build", "--no-recreate"]).args(services);
         call.succeed(DriverErrorKind::Preflight).await.map(drop)
     }
 

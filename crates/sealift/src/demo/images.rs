@@ -6,19 +6,53 @@ use serde_json::json;
 /// The web service, built by `build.rs`.
 const SERVICE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hello"));
 
+/// The port on which the service listens inside its container.
+pub const CONTAINER_PORT: u16 = 8080;
+/// How often a container engine asks for the health of its container, in nanoseconds as its configuration wants it.
+const HEALTH_INTERVAL_NS: u64 = 500_000_000;
+
 /// A release of the web service for this machine, which is unwell where the variable that it `needs` is not set.
 pub fn service(version: &str, needs: Option<&str>) -> Builder {
-    let mut variables = vec![format!("VERSION={version}")];
-    variables.extend(needs.map(|name| format!("NEEDS={name}")));
+    let needs: Vec<(&str, &str)> = needs.iter().map(|name| ("NEEDS", *name)).collect();
+    service_with(version, &needs)
+}
+
+/// A release of the web service whose image sets these variables. `service.rs` says which ones it knows.
+pub fn service_with(version: &str, variables: &[(&str, &str)]) -> Builder {
+    let set = std::iter::once(("VERSION", version)).chain(variables.iter().copied());
+    let set: Vec<String> = set.map(|(name, value)| format!("{name}={value}")).collect();
     Builder::new()
         .platform(os(), architecture(), None)
         .runtime("Entrypoint", json!(["/hello"]))
-        .runtime("Env", json!(variables))
+        .runtime("Env", json!(set))
         .label("org.opencontainers.image.source", "https://example.com/hello")
         .label("org.opencontainers.image.revision", &commit(version))
         .label("org.opencontainers.image.version", version)
         .created("2026-01-01T00:00:00Z")
         .layer(Layer::tar(archive()))
+}
+
+/// A release for a container: it listens on [`CONTAINER_PORT`] and brings its health check.
+pub fn contained(version: &str) -> Builder {
+    contained_with(version, &[])
+}
+
+/// The same whose image sets these variables too.
+///
+/// `Healthcheck` is a key of Docker's image configuration (Docker Image Specification 1.2). OCI's configuration has no such
+/// key, but Docker reads it from images of either media type.
+pub fn contained_with(version: &str, variables: &[(&str, &str)]) -> Builder {
+    let port = CONTAINER_PORT.to_string();
+    let variables = [&[("PORT", port.as_str())], variables].concat();
+    let check = json!({
+        "Test": ["CMD", "/hello", "health"],
+        "Interval": HEALTH_INTERVAL_NS,
+        "Timeout": 3_000_000_000_u64,
+        "Retries": 3,
+    });
+    service_with(version, &variables)
+        .runtime("ExposedPorts", json!({format!("{port}/tcp"): {}}))
+        .runtime("Healthcheck", check)
 }
 
 /// A commit id of the right shape for each version.

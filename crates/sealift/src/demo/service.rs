@@ -1,20 +1,57 @@
 //! The web service of the demo: one file, only the standard library, built into a static program by `build.rs`.
 //!
-//! `GET /` greets, `GET /health` says `{"status":"ok","version":"…"}`. A release whose image sets `NEEDS` to the name of a
-//! variable answers 503 on `/health` where that variable is not set: healthy in one environment, broken in another.
+//! `GET /` greets, `GET /health` says `{"status":"ok","version":"…"}`. `hello health` asks the service on `127.0.0.1:$PORT`
+//! and ends with 0 or 1: the health check of a container.
+//!
+//! Variables that its image sets make a release misbehave:
+//!
+//! - `NEEDS`, the name of a variable: `/health` answers 503 where that variable is not set. Healthy in one environment,
+//!   broken in another.
+//! - `DIE_AFTER`: it ends with 1 so many milliseconds after its start; 0 is before it listens.
+//! - `UNHEALTHY_AFTER`: `/health` answers 503 from so many milliseconds after its start on.
+//! - `SLOW`: each answer takes so many milliseconds more.
+//!
+//! It handles no signal. Where it is process 1 of a container, the kernel therefore ignores SIGTERM for it
+//! (pid_namespaces(7)), and only SIGKILL ends it: a service that does not stop when it is asked to.
 
 use std::{
     env,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
+/// How long `hello health` waits for an answer.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a release is like.
+struct Release {
+    version: String,
+    /// The variable that it needs and lacks.
+    missing: Option<String>,
+    unhealthy_from: Option<Instant>,
+    slow: Duration,
+}
+
 fn main() {
-    let variable = |name: &str| env::var(name).unwrap_or_default();
-    let version = variable("VERSION");
-    let missing = Some(variable("NEEDS")).filter(|name| !name.is_empty() && env::var(name).is_err());
-    let address = format!("{}:{}", env::var("HOST").unwrap_or_else(|_| "0.0.0.0".into()), variable("PORT"));
+    let listen = variable("PORT").unwrap_or_default();
+    if env::args().nth(1).as_deref() == Some("health") {
+        let healthy = is_healthy(&format!("127.0.0.1:{listen}")).unwrap_or(false);
+        std::process::exit(i32::from(!healthy));
+    }
+    let started = Instant::now();
+    if let Some(after) = milliseconds("DIE_AFTER") {
+        die(after);
+    }
+    let release = Arc::new(Release {
+        version: variable("VERSION").unwrap_or_default(),
+        missing: variable("NEEDS").filter(|name| env::var(name).is_err()),
+        unhealthy_from: milliseconds("UNHEALTHY_AFTER").map(|after| started + after),
+        slow: milliseconds("SLOW").unwrap_or_default(),
+    });
+    let address = format!("{}:{listen}", variable("HOST").unwrap_or_else(|| "0.0.0.0".into()));
     let listener = match TcpListener::bind(&address) {
         Ok(listener) => listener,
         Err(error) => {
@@ -22,18 +59,60 @@ fn main() {
             std::process::exit(1);
         }
     };
-    println!("hello {version} listens on {address}");
-    if let Some(name) = &missing {
+    println!("hello {} listens on {address}", release.version);
+    if let Some(name) = &release.missing {
         eprintln!("panic: {name} is not set");
     }
     for connection in listener.incoming().flatten() {
-        let (version, missing) = (version.clone(), missing.clone());
-        thread::spawn(move || serve(connection, &version, missing.as_deref()));
+        let release = Arc::clone(&release);
+        thread::spawn(move || serve(connection, &release));
     }
 }
 
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A variable that holds a time. What is no number there is a mistake of the image, and ends the service.
+fn milliseconds(name: &str) -> Option<Duration> {
+    let value = variable(name)?;
+    match value.parse() {
+        Ok(milliseconds) => Some(Duration::from_millis(milliseconds)),
+        Err(error) => {
+            eprintln!("{name}={value}: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Ends the process after a time, at once if that is none.
+fn die(after: Duration) {
+    let end = move || {
+        eprintln!("panic: it ends {} ms after its start", after.as_millis());
+        std::process::exit(1);
+    };
+    if after.is_zero() {
+        end();
+    }
+    thread::spawn(move || {
+        thread::sleep(after);
+        end();
+    });
+}
+
+/// Whether the service at this address answers `GET /health` with 200.
+fn is_healthy(address: &str) -> std::io::Result<bool> {
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    connection.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200 "))
+}
+
 /// Answers the requests of one connection until the client closes it.
-fn serve(connection: TcpStream, version: &str, missing: Option<&str>) {
+fn serve(connection: TcpStream, release: &Release) {
     let Ok(mut answers) = connection.try_clone() else { return };
     let mut requests = BufReader::new(connection);
     loop {
@@ -54,7 +133,8 @@ fn serve(connection: TcpStream, version: &str, missing: Option<&str>) {
                 break;
             }
         }
-        let (status, body) = answer(&path, version, missing);
+        thread::sleep(release.slow);
+        let (status, body) = answer(&path, release);
         let head = format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: {}\r\n\r\n",
             body.len(),
@@ -66,11 +146,15 @@ fn serve(connection: TcpStream, version: &str, missing: Option<&str>) {
     }
 }
 
-fn answer(path: &str, version: &str, missing: Option<&str>) -> (&'static str, String) {
-    match (path, missing) {
-        ("/", _) => ("200 OK", format!("{{\"hello\":\"world\",\"version\":\"{version}\"}}\n")),
-        ("/health", None) => ("200 OK", format!("{{\"status\":\"ok\",\"version\":\"{version}\"}}\n")),
-        ("/health", Some(_)) => ("503 Service Unavailable", "{\"status\":\"error\",\"db\":\"unavailable\"}\n".to_owned()),
+fn answer(path: &str, release: &Release) -> (&'static str, String) {
+    let unwell = release.missing.is_some() || release.unhealthy_from.is_some_and(|from| Instant::now() >= from);
+    let version = &release.version;
+    match path {
+        "/" => ("200 OK", format!("{{\"hello\":\"world\",\"version\":\"{version}\"}}\n")),
+        "/health" if unwell => {
+            ("503 Service Unavailable", "{\"status\":\"error\",\"db\":\"unavailable\"}\n".to_owned())
+        }
+        "/health" => ("200 OK", format!("{{\"status\":\"ok\",\"version\":\"{version}\"}}\n")),
         _ => ("404 Not Found", "{}\n".to_owned()),
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Place {
     pub(crate) production: Server,
     /// Front, first and second port of staging, then of production.
     pub(crate) ports: [u16; 6],
+    /// More variables for every command.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 /// How a command ended.
@@ -77,7 +79,7 @@ impl Place {
         let staging = runtime.block_on(Server::start(staging)).unwrap();
         let production = runtime.block_on(Server::start(production)).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let place = Self { directory, runtime, staging, production, ports: free_ports() };
+        let place = Self { directory, runtime, staging, production, ports: free_ports(), variables: Vec::new() };
         std::fs::create_dir(place.path("keys")).unwrap();
         for person in ["ana", "bob", "eve"] {
             place.make_key(person);
@@ -168,16 +170,7 @@ environments:
 
     /// The version that answers in an environment; `None` if nothing does.
     pub(crate) fn answers(&self, environment: &str) -> Option<String> {
-        use std::io::{Read, Write};
-        let port = if environment == "staging" { self.ports[0] } else { self.ports[3] };
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let body: Value = serde_json::from_str(body).ok()?;
-        Some(body["version"].as_str()?.to_owned())
+        answers_on(if environment == "staging" { self.ports[0] } else { self.ports[3] })
     }
 
     /// Pushes a release that is well everywhere to staging's registry and records its build.
@@ -283,7 +276,10 @@ environments:
         let home = self.directory.path().display().to_string();
         let path = std::env::var("PATH").unwrap_or_default();
         Shell {
-            variables: [("HOME".to_owned(), home), ("PATH".to_owned(), path)].into(),
+            variables: [("HOME".to_owned(), home), ("PATH".to_owned(), path)]
+                .into_iter()
+                .chain(self.variables.iter().cloned())
+                .collect(),
             directory: self.directory.path().to_owned(),
             stdout: Stream::new(std::io::sink()),
             stderr: Stream::new(std::io::sink()),
@@ -340,8 +336,22 @@ environments:
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// The version that a web service on this port answers with; `None` if nothing does.
+pub(crate) fn answers_on(port: u16) -> Option<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    let body: Value = serde_json::from_str(body).ok()?;
+    Some(body["version"].as_str()?.to_owned())
 }
 
 /// Runs a command to its end, which must come before the deadline.
@@ -395,7 +405,7 @@ impl Ran {
 
 /// Six ports that are free now, and that nobody is given who asks the system for any port: those begin at 32768
 /// (`net.ipv4.ip_local_port_range`), so a client's connection never takes one between now and its use.
-fn free_ports() -> [u16; 6] {
+pub(crate) fn free_ports() -> [u16; 6] {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(97);
     let mut ports = [0; 6];

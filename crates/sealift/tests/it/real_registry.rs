@@ -1,7 +1,7 @@
 //! Debian's `docker-registry`, and `skopeo` as a witness from outside.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
@@ -11,21 +11,11 @@ use std::{
 use sealift_domain::digest::Digest;
 use sealift_registry::image::{Built, Format};
 
-/// Whether `docker-registry` and `skopeo` are there. If not, says so and the test is skipped; with
-/// `SEALIFT_REQUIRE_REAL=1` it fails.
+use crate::real;
+
+/// Whether `docker-registry` and `skopeo` are there; see [`real::is_complete`].
 pub(crate) fn are_there(test: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = |name: &&str| std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
-    let absent: Vec<&str> = ["docker-registry", "skopeo"].into_iter().filter(|name| !in_path(name)).collect();
-    if absent.is_empty() {
-        return true;
-    }
-    let why = format!("{} not in PATH", absent.join(", "));
-    assert_ne!(std::env::var("SEALIFT_REQUIRE_REAL").as_deref(), Ok("1"), "{test}: {why}");
-    // Written past the test harness, which keeps what `println!` says in a passing test to itself.
-    let mut stderr = std::io::stderr();
-    writeln!(stderr, "\nSKIPPED {test}: {why}").unwrap();
-    false
+    real::is_complete(test, &real::absent(&["docker-registry", "skopeo"]))
 }
 
 /// A running docker-registry; it ends with the test.
@@ -95,6 +85,35 @@ impl RealRegistry {
     pub(crate) fn raw(&self, which: &str) -> Vec<u8> {
         let reference = format!("docker://{}/hello{which}", self.address());
         skopeo(&["inspect", "--raw", "--tls-verify=false", &reference])
+    }
+
+    /// Has it forget the bytes of a blob (OCI Distribution Specification 1.1, "Deleting Blobs").
+    pub(crate) fn remove_blob(&self, digest: Digest) {
+        let answer = self.ask(&format!("DELETE /v2/hello/blobs/{digest}"));
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{digest}: {answer}");
+    }
+
+    /// The tags as it lists them itself, sorted; none if there is no such repository or it has no tag.
+    pub(crate) fn all_tags(&self) -> Vec<String> {
+        let answer = self.ask("GET /v2/hello/tags/list");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        if head.starts_with("HTTP/1.1 404 ") {
+            return Vec::new();
+        }
+        let listed: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        let mut tags: Vec<String> = serde_json::from_value(listed["tags"].clone()).unwrap_or_default();
+        tags.sort();
+        tags
+    }
+
+    /// One request, given by method and path, and its whole answer.
+    fn ask(&self, what: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let request = format!("{what} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address());
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// The tags, as skopeo lists them.
