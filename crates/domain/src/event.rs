@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     approval::Proof,
+    cost::{Cost, Rebuild},
     digest::Digest,
     freeze::{Freeze, Hold, HoldScope},
     ledger::Ledger,
@@ -36,6 +37,8 @@ pub enum Event {
     DatabaseRecorded(DatabaseRecorded),
     /// A release was verified outside a promotion, or found wanting.
     VerificationRecorded(VerificationRecorded),
+    /// A rebuild was measured, to compare deployments with.
+    RebuildMeasured(RebuildMeasured),
     /// Something happened to a promotion.
     Promotion(Box<PromotionChanged>),
     /// Somebody took an environment for a while.
@@ -112,6 +115,16 @@ pub struct VerificationRecorded {
     pub summary: String,
 }
 
+/// See [`Event::RebuildMeasured`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebuildMeasured {
+    /// The environment whose deployments it is compared with.
+    pub environment: EnvironmentName,
+    /// What was measured.
+    #[serde(flatten)]
+    pub rebuild: Rebuild,
+}
+
 /// See [`Event::Promotion`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromotionChanged {
@@ -120,6 +133,9 @@ pub struct PromotionChanged {
     /// The fencing number of the lease under which a step was done or failed; `None` for everything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<u64>,
+    /// What the step took of the host, where its driver can tell; only with a step that was done or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// What happened.
     pub change: PromotionEvent,
 }
@@ -214,6 +230,7 @@ impl Event {
             Self::DeploymentRecorded(_) => "deployment-recorded".into(),
             Self::DatabaseRecorded(_) => "database-recorded".into(),
             Self::VerificationRecorded(_) => "verification-recorded".into(),
+            Self::RebuildMeasured(_) => "rebuild-measured".into(),
             Self::Promotion(changed) => format!("promotion.{}", changed.change.name()),
             Self::LeaseTaken(_) => "lease-taken".into(),
             Self::LeaseReleased(_) => "lease-released".into(),

@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod check;
+pub mod cost;
 pub mod digest;
 pub mod entry;
 pub mod event;

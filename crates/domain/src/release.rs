@@ -49,6 +49,13 @@ impl Release {
     }
 }
 
+impl ReleaseId {
+    /// The first twelve hexadecimal digits, for names that people read. Never an identity.
+    pub fn short(&self) -> String {
+        self.0.short()
+    }
+}
+
 impl fmt::Display for Release {
     /// The short digest of a single image, or `web=… worker=…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

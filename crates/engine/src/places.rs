@@ -47,19 +47,27 @@ pub fn sources(ledger: &Ledger, promotion: &Promotion) -> Result<BTreeMap<Compon
     if promotion.kind == Kind::Rollback {
         return Ok(targets);
     }
-    let before = match &promotion.from {
+    sources_of(ledger, promotion.from.as_ref(), &targets)
+}
+
+/// The images `targets` as they are where they come from: in the environment before, or else where they were built.
+pub fn sources_of(
+    ledger: &Ledger,
+    from: Option<&EnvironmentName>,
+    targets: &BTreeMap<ComponentName, Pinned>,
+) -> Result<BTreeMap<ComponentName, Pinned>, EngineError> {
+    let before = match from {
         Some(from) => Some(environment(ledger, from)?),
         None => None,
     };
-    let source = |(name, target): (ComponentName, Pinned)| {
+    let source = |(name, target): (&ComponentName, &Pinned)| {
         let repository: &Repository = match before {
-            Some(environment) => environment.components.get(&name).unwrap_or(&target.repository),
+            Some(environment) => environment.components.get(name).unwrap_or(&target.repository),
             None => ledger.builds.get(&target.digest).map_or(&target.repository, |build| &build.fact.repository),
         };
-        let pinned = repository.at(target.digest);
-        (name, pinned)
+        (name.clone(), repository.at(target.digest))
     };
-    Ok(targets.into_iter().map(source).collect())
+    Ok(targets.iter().map(source).collect())
 }
 
 /// Where signatures of a promotion's images may be, nearest first: beside the image that would be copied, beside what it was

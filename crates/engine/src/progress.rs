@@ -78,6 +78,18 @@ pub enum Progress {
         /// How.
         result: CheckResult,
     },
+    /// A part of a rehearsal begins, which belongs to no promotion.
+    Trying {
+        /// What, in words.
+        what: String,
+    },
+    /// A part of a rehearsal went well.
+    Tried {
+        /// What it found, in words.
+        found: String,
+        /// How long it took.
+        took: Period,
+    },
     /// A step failed for now and is tried again.
     Retry {
         /// The step.

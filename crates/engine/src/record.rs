@@ -2,9 +2,10 @@
 
 use sealift_domain::{
     check::Check,
+    cost::Rebuild,
     event::{
         DatabaseRecorded, DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased,
-        VerificationRecorded,
+        RebuildMeasured, VerificationRecorded,
     },
     freeze::{Freeze, Hold, HoldScope},
     name::EnvironmentName,
@@ -233,6 +234,16 @@ async fn availability_now(
             output: Vec::new(),
         },
     }
+}
+
+/// Records what a rebuild took, to compare the environment's deployments with.
+pub async fn rebuild(book: &Book, environment: &EnvironmentName, rebuild: Rebuild) -> Result<(), EngineError> {
+    book.commit(|ground| {
+        places::environment(ground.ledger, environment)?;
+        let measured = RebuildMeasured { environment: environment.clone(), rebuild: rebuild.clone() };
+        Ok(Decision { drafts: vec![Event::RebuildMeasured(measured).into()], value: () })
+    })
+    .await
 }
 
 /// Blocks a digest or an environment.

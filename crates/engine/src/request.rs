@@ -187,7 +187,7 @@ fn decide(ground: &Ground<'_>, ask: &Ask) -> Result<Decision<Asked>, EngineError
 
 /// An event of a promotion that needs no lease.
 pub(crate) fn change(promotion: PromotionId, change: PromotionEvent) -> Event {
-    Event::Promotion(Box::new(PromotionChanged { promotion, lease: None, change }))
+    Event::Promotion(Box::new(PromotionChanged { promotion, lease: None, cost: None, change }))
 }
 
 /// That another promotion has the environment.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sealift_domain::{
+    cost::Cost,
     digest::Digest,
     ledger::Ledger,
     name::{AppName, EnvironmentName, PersonId},
@@ -45,6 +46,9 @@ pub struct AuditRecord {
     pub status: &'static str,
     /// Why it did not succeed.
     pub failure: Option<String>,
+    /// What its deployment took of the host, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// One image of a promotion.
@@ -81,6 +85,7 @@ pub fn audit_record(ledger: &Ledger, promotion: &Promotion) -> AuditRecord {
         verification_results: verification_results(ledger, promotion),
         status: status(promotion),
         failure: failure(promotion),
+        cost: promotion.cost,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use sealift_domain::{entry::EntryError, promotion::PromotionId, schema::Expected};
+use sealift_domain::{
+    entry::EntryError, name::EnvironmentName, promotion::PromotionId, schema::Expected, undo::Observed,
+};
 use sealift_engine::{
     code,
     error::EngineError,
@@ -11,6 +13,7 @@ use sealift_engine::{
         log::LogError,
         registry::{RegistryError, RegistryErrorKind},
     },
+    rehearse::RehearsalError,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -102,6 +105,57 @@ pub fn broken_off(error: EngineError, id: PromotionId) -> Diagnostic {
         diagnostic.next.push(status);
     }
     diagnostic
+}
+
+/// How many lines of a release's log are shown with its failure.
+const LOG_LINES: usize = 10;
+
+/// A rehearsal did not come to its end.
+pub fn of_rehearsal(error: RehearsalError, to: &EnvironmentName) -> Diagnostic {
+    let words = error.to_string();
+    let again = format!("`sealift rehearse --to {to}`");
+    match error {
+        RehearsalError::Engine(error) => of_engine(error),
+        RehearsalError::NotUp { error, left, .. } => {
+            let log = String::from_utf8_lossy(&error.output).into_owned();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+            let last = lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default();
+            let diagnostic = Diagnostic::new(code::of_driver(error.kind), words)
+                .state(removed("what is live was not touched", left.as_ref()))
+                .next(format!("mend what its log says, then {again} again"));
+            last.iter().fold(diagnostic, |diagnostic, line| diagnostic.note(format!("| {line}")))
+        }
+        RehearsalError::Interrupted { left } => {
+            Diagnostic::new("E0418", words).state(removed("what is live was not touched", left.as_ref())).next(again)
+        }
+        RehearsalError::Overtaken { by, .. } => Diagnostic::new("E0405", words)
+            .state("the rehearsal moved no traffic; what it started is removed, or makes room for the promotion's candidate")
+            .next(format!("wait for it: `sealift status {by}` shows how far it is"))
+            .next(again),
+        RehearsalError::LiveChanged { environment, before, after } => {
+            let title = format!("something else is live in {environment} than before the rehearsal");
+            Diagnostic::new("E0406", title)
+                .found(format!("before: {}; after: {}", observed(&before), observed(&after)))
+                .state("what was rehearsed is removed; the rehearsal moved no traffic, but it shared the host with what is live")
+                .next("`sealift status` and the service's own log say more")
+        }
+    }
+}
+
+/// What became of what a rehearsal started.
+fn removed(state: &str, left: Option<&DriverError>) -> String {
+    match left {
+        None => format!("{state}, and what was started beside it is removed"),
+        Some(error) => format!("{state}; what was started beside it may be left, until the next deployment: {error}"),
+    }
+}
+
+fn observed(observed: &Observed) -> String {
+    match observed {
+        Observed::Nothing => "nothing".to_owned(),
+        Observed::Running { release, .. } => release.to_string(),
+        Observed::Unknown { what } => format!("something unknown, {what}"),
+    }
 }
 
 /// The policy in force does not accept a change.

@@ -8,7 +8,7 @@ use crate::{
 };
 
 fn changed(change: PromotionEvent) -> Event {
-    Event::Promotion(Box::new(PromotionChanged { promotion: PromotionId(7), lease: None, change }))
+    Event::Promotion(Box::new(PromotionChanged { promotion: PromotionId(7), lease: None, cost: None, change }))
 }
 
 fn asked_by(requester: Requester) -> Event {
@@ -61,6 +61,9 @@ fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
         passed: true,
         summary: "2 checks hold".into(),
     };
+    let cost = Cost { cpu_ms: 95_000, peak_memory_bytes: 1 << 30, pulled_bytes: None, elapsed_ms: 61_000 };
+    let rebuild = Rebuild { command: vec!["docker".into(), "build".into(), ".".into()], cost };
+    let rebuilt = RebuildMeasured { environment: environment(), rebuild };
     let lease = LeaseTaken { environment: environment(), promotion: PromotionId(7), holder, expires_at: at(60) };
     let freeze = Freeze { from: at(0), until: at(1), reason: reason() };
     let prepared = Done::Prepare { definition: digest("definition") };
@@ -72,6 +75,7 @@ fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
         ("deployment-recorded", Event::DeploymentRecorded(deployed), vec![digest("definition")]),
         ("database-recorded", Event::DatabaseRecorded(database), vec![]),
         ("verification-recorded", Event::VerificationRecorded(verified), vec![]),
+        ("rebuild-measured", Event::RebuildMeasured(rebuilt), vec![]),
         ("promotion.requested", asked_by(by("ana")), signed("ana")),
         ("promotion.requested", asked_by(Requester::Unknown), vec![]),
         (
@@ -109,6 +113,14 @@ fn every_event_survives_json_under_its_kind() {
         assert_eq!(kind.split('.').next(), Some(written), "the body says the same as the leaf");
         assert_eq!(serde_json::from_value::<Event>(value).unwrap(), event);
     }
+}
+
+#[test]
+fn what_no_driver_measured_is_written_as_before_there_was_a_measure() {
+    let event = changed(PromotionEvent::Lapsed);
+    let written = serde_json::to_string(&event).unwrap();
+    assert_eq!(written, r#"{"kind":"promotion","promotion":7,"change":{"event":"lapsed"}}"#);
+    assert_eq!(serde_json::from_str::<Event>(&written).unwrap(), event);
 }
 
 #[test]

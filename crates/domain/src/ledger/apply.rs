@@ -1,6 +1,6 @@
 //! The reducer over the whole log.
 
-use std::sync::Arc;
+use std::{ops::Add, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -102,6 +102,10 @@ impl Ledger {
             Event::DeploymentRecorded(recorded) => self.deployment_recorded(recorded, at)?,
             Event::DatabaseRecorded(recorded) => self.database_recorded(recorded, at)?,
             Event::VerificationRecorded(recorded) => self.verification_recorded(recorded, at)?,
+            Event::RebuildMeasured(measured) => {
+                let rebuild = Recorded { at: at.time, receipt: at.body, fact: measured.rebuild };
+                self.environment(&measured.environment).rebuild = Some(rebuild);
+            }
             Event::Promotion(changed) => self.promotion_changed(*changed, at)?,
             Event::LeaseTaken(taken) => self.lease_taken(taken, at)?,
             Event::LeaseReleased(released) => self.lease_released(&released)?,
@@ -230,6 +234,7 @@ impl Ledger {
         self.under_its_lease(before, &changed)?;
         let mut after = Promotion::clone(before);
         after.apply(changed.change.clone(), at.time)?;
+        after.cost = after.cost.into_iter().chain(changed.cost).reduce(Add::add);
         self.one_at_a_time(before, &after)?;
         let told = before.notice();
         if let Some(schema) = after.schema.filter(|_| after.migrated && !before.migrated) {

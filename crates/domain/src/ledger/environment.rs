@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cost::Rebuild,
     digest::Digest,
     promotion::PromotionId,
     record::{Grade, Recorded, Standing},
@@ -58,6 +59,9 @@ pub struct EnvironmentRecord {
     /// `None` where no release carried a label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<Recorded<Schema>>,
+    /// The rebuild that was measured last, to compare deployments with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<Recorded<Rebuild>>,
 }
 
 impl EnvironmentRecord {

@@ -58,6 +58,7 @@ impl Promotion {
             migrated: false,
             undo: None,
             definition: None,
+            cost: None,
             verification: None,
             restored: None,
             stage: Stage::Judging,

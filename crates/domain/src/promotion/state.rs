@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Step, VerificationSummary};
 use crate::{
     approval::{Approval, Proof},
+    cost::Cost,
     digest::Digest,
     failure::Failure,
     gate::Judged,
@@ -235,6 +236,9 @@ pub struct Promotion {
     pub undo: Option<Undo>,
     /// The digest of the definition that the candidate was started from.
     pub definition: Option<Digest>,
+    /// What its deployment took of the host so far, as far as the driver could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// What the verification found.
     pub verification: Option<VerificationSummary>,
     /// What the verification of the restored release found.

@@ -47,7 +47,7 @@ impl ComposeDriver {
         let fleet = self.fleet().await?;
         if let Some(running) = fleet.of(target.key()).filter(|container| container.runs()) {
             self.wait_until_healthy(target, running).await?;
-            return Ok(Prepared::default());
+            return Ok(Prepared { pulled_bytes: Some(0) });
         }
         let (container, pulled) = self.start_beside(target, &fleet, observer).await?;
         let container = self.wait_until_healthy(target, &container).await?;

@@ -9,7 +9,9 @@ use std::{
 use async_trait::async_trait;
 use sealift_domain::{name::ComponentName, quantity::Period, reference::Pinned, undo::Observed};
 use sealift_engine::ports::{
-    driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, definition_digest},
+    driver::{
+        Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage, definition_digest,
+    },
     registry::Registry,
 };
 
@@ -22,7 +24,7 @@ use super::{
     project::{Resolved, Wanted},
     tool::{Compose, ProjectFile},
 };
-use crate::{failure, files, health::HealthProbe};
+use crate::{failure, files, health::HealthProbe, usage};
 
 /// How often something that takes time is looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -255,7 +257,7 @@ impl Driver for ComposeDriver {
         deployment: &Deployment,
         argv: &[String],
         observer: &dyn DriverObserver,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Prepared, DriverError> {
         let _held = self.lock(deployment).await?;
         self.run_migration(&self.target(deployment)?, argv, observer).await
     }
@@ -337,6 +339,17 @@ impl Driver for ComposeDriver {
         match self.fleet().await?.of(&deployment.key) {
             Some(container) => self.engine.logs(&container.id, limit).await,
             None => Ok(Vec::new()),
+        }
+    }
+
+    async fn usage(&self) -> Option<Usage> {
+        if self.engine.is_local() { usage::of_this_host().ok() } else { None }
+    }
+
+    fn candidate(&self) -> Candidate {
+        match self.config.strategy {
+            Strategy::BlueGreen => Candidate::InPlaceOfKept,
+            Strategy::Recreate => Candidate::NotStarted,
         }
     }
 }

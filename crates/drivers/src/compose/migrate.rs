@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sealift_engine::ports::driver::{DriverError, DriverErrorKind, DriverObserver};
+use sealift_engine::ports::driver::{DriverError, DriverErrorKind, DriverObserver, Prepared};
 
 use super::{
     config::Strategy,
@@ -26,17 +26,17 @@ impl ComposeDriver {
         target: &Target<'_>,
         argv: &[String],
         observer: &dyn DriverObserver,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Prepared, DriverError> {
         let name = self.migration(target.key());
-        let container = match self.engine.container(&name).await? {
+        let (container, pulled) = match self.engine.container(&name).await? {
             Some(container) => {
                 observer.note(&format!("{name} was started before; {}", container.how()));
-                container
+                (container, 0)
             }
             None => {
-                self.start_migration(target, argv, &name, observer).await?;
+                let pulled = self.start_migration(target, argv, &name, observer).await?;
                 let failed = || crate::failure(DriverErrorKind::Migrate, format!("{name} was not created"));
-                self.engine.container(&name).await?.ok_or_else(failed)?
+                (self.engine.container(&name).await?.ok_or_else(failed)?, pulled)
             }
         };
         if !container.state.running && container.state.exit_code == 0 && !container.has_started() {
@@ -46,22 +46,23 @@ impl ComposeDriver {
         let code = self.engine.wait(&container.id, MIGRATE_WITHIN).await?;
         let output = self.engine.logs(&container.id, OUTPUT).await.unwrap_or_default();
         if code == 0 {
-            return Ok(());
+            return Ok(Prepared { pulled_bytes: Some(pulled) });
         }
         let message = format!("`{}` ended with exit code {code} in {name}", argv.join(" "));
         Err(DriverError { kind: DriverErrorKind::Migrate, message, output })
     }
 
+    /// Starts it and returns how many bytes were pulled for it.
     async fn start_migration(
         &self,
         target: &Target<'_>,
         argv: &[String],
         name: &str,
         observer: &dyn DriverObserver,
-    ) -> Result<(), DriverError> {
+    ) -> Result<u64, DriverError> {
         let compose = Compose::find(self.config.compose.as_deref(), &self.engine).await?;
         let file = self.resolve(target, &compose).await?;
-        self.pull(target.image, observer).await?;
+        let (_, pulled) = self.pull(target.image, observer).await?;
         let fleet = self.fleet().await?;
         if self.config.strategy == Strategy::BlueGreen {
             self.share(target, &fleet, &compose, &file).await?;
@@ -70,7 +71,8 @@ impl ComposeDriver {
         let labels = [format!("{}=migration", label::ROLE), format!("{}={}", label::PROJECT, self.project)];
         observer.note(&format!("running `{}` in {name}", argv.join(" ")));
         let once = Once { name, labels: &labels, argv };
-        compose.run_once(self.project_file(&self.project, written.path()), &target.config.service, once).await
+        compose.run_once(self.project_file(&self.project, written.path()), &target.config.service, once).await?;
+        Ok(pulled)
     }
 
     fn migration(&self, key: &str) -> String {

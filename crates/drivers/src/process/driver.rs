@@ -11,12 +11,15 @@ use std::{
 use async_trait::async_trait;
 use sealift_domain::{name::ComponentName, reference::Pinned, release::Release, undo::Observed};
 use sealift_engine::ports::{
-    driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, definition_digest},
+    driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage, definition_digest},
     registry::Registry,
 };
 use tokio::time::Instant;
 
-use crate::health::{HealthProbe, Unwell};
+use crate::{
+    health::{HealthProbe, Unwell},
+    usage,
+};
 
 use super::{
     agent::{
@@ -111,7 +114,7 @@ impl ProcessDriver {
         target: &Target<'_>,
         fence: u64,
         observer: &dyn DriverObserver,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Prepared, DriverError> {
         let key = &target.deployment.key;
         if self.observe().await? == Observed::Nothing {
             // Nothing runs that could do without: what is missing is said before anything is touched.
@@ -120,17 +123,16 @@ impl ProcessDriver {
         let status = self.agent.call(Command::Check(target.place(fence)), QUICK).await?;
         // What runs needs neither its image nor the registry: the way back must not depend on either.
         let runs = service(&status, key).is_some_and(|service| service.pid.is_some());
-        if !runs {
-            self.start(target, fence, observer).await?;
-        }
+        let pulled = if runs { 0 } else { self.start(target, fence, observer).await? };
         self.wait_until_up(target).await?;
         observer.note(&format!("{key} is up"));
-        Ok(())
+        Ok(Prepared { pulled_bytes: Some(pulled) })
     }
 
-    async fn start(&self, target: &Target<'_>, fence: u64, observer: &dyn DriverObserver) -> Result<(), DriverError> {
+    /// Starts the service and returns how many bytes were pulled for it.
+    async fn start(&self, target: &Target<'_>, fence: u64, observer: &dyn DriverObserver) -> Result<u64, DriverError> {
         let secrets = secrets(&target.config)?;
-        let image = self.images.pull(target.image, observer).await?;
+        let (image, pulled) = self.images.pull(target.image, observer).await?;
         let launch = Launch::service(&image, &target.config).map_err(|why| failure(DriverErrorKind::Preflight, why))?;
         let start = Start {
             place: target.place(fence),
@@ -146,7 +148,7 @@ impl ProcessDriver {
         let status = self.agent.call(Command::Start(Box::new(start)), self.patience()).await?;
         let service = service(&status, key).ok_or_else(|| self.ended(key, None))?;
         observer.note(&format!("{key} runs on port {}, waiting for {}", service.port, target.config.health));
-        Ok(())
+        Ok(pulled)
     }
 
     async fn wait_until_up(&self, target: &Target<'_>) -> Result<(), DriverError> {
@@ -236,15 +238,16 @@ impl ProcessDriver {
         deployment: &Deployment,
         argv: &[String],
         observer: &dyn DriverObserver,
-    ) -> Result<Ended, DriverError> {
+    ) -> Result<(Ended, u64), DriverError> {
         let target = self.target(deployment)?;
-        let image = self.images.pull(target.image, observer).await?;
+        let (image, pulled) = self.images.pull(target.image, observer).await?;
         let launch = Launch::program(&image, &target.config, argv.to_vec())
             .map_err(|why| failure(DriverErrorKind::Preflight, why))?;
         let secrets = secrets(&target.config)?;
         let key = deployment.key.clone();
         observer.note(&format!("running the migration of {key}"));
-        self.agent.migrate(Command::Migrate { fence: deployment.fence, key, launch, secrets }).await
+        let ended = self.agent.migrate(Command::Migrate { fence: deployment.fence, key, launch, secrets }).await?;
+        Ok((ended, pulled))
     }
 }
 
@@ -275,12 +278,12 @@ impl Driver for ProcessDriver {
         deployment: &Deployment,
         argv: &[String],
         observer: &dyn DriverObserver,
-    ) -> Result<(), DriverError> {
+    ) -> Result<Prepared, DriverError> {
         let key = &deployment.key;
         let ended = self.run_migration(deployment, argv, observer).await;
         let message = match ended {
-            Ok(ended) if ended.success => return Ok(()),
-            Ok(ended) => format!("the migration of {key} failed: {}", ended.status),
+            Ok((ended, pulled)) if ended.success => return Ok(Prepared { pulled_bytes: Some(pulled) }),
+            Ok((ended, _)) => format!("the migration of {key} failed: {}", ended.status),
             Err(error) if error.kind == DriverErrorKind::Migrate => error.message,
             // An earlier run began it. That this one cannot so much as ask for its outcome does not mean that nothing happened.
             Err(error) if error.kind.began_nothing() && migration_began(&self.state, key) => {
@@ -310,8 +313,7 @@ impl Driver for ProcessDriver {
         {
             observer.note(&format!("{} cannot be stopped: {error}", deployment.key));
         }
-        // What was pulled is not counted: this driver unpacks images itself and keeps no store of layers.
-        up.map(|()| Prepared::default())
+        up
     }
 
     async fn switch(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Observed, DriverError> {
@@ -383,6 +385,10 @@ impl Driver for ProcessDriver {
         let path: &Path = &log_path(&self.state, &deployment.key);
         read_log(path, limit.min(MAX_LOGS))
             .map_err(|e| failure(DriverErrorKind::Unreachable, format!("{}: {e}", path.display())))
+    }
+
+    async fn usage(&self) -> Option<Usage> {
+        usage::of_this_host().ok()
     }
 }
 

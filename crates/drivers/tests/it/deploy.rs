@@ -259,3 +259,20 @@ fn a_stopped_environment_comes_back_with_the_next_agent() {
         assert_eq!(world.starts(), ["p1", "p1"]);
     });
 }
+
+#[test]
+fn what_is_pulled_is_counted_once_and_what_is_there_is_not() {
+    test(async {
+        let world = World::new();
+        let first = world.deployment("p1", 1, "v1");
+        let migrate = ["./migrate", "0"].map(str::to_owned).to_vec();
+        let pulled = world.driver.migrate(&first, &migrate, &()).await.unwrap().pulled_bytes.unwrap();
+        assert!(pulled > 0);
+        assert_eq!(world.driver.prepare(&first, &()).await.unwrap().pulled_bytes, Some(0), "the migration pulled it");
+        assert_eq!(world.driver.prepare(&first, &()).await.unwrap().pulled_bytes, Some(0), "it runs");
+        let second = world.deployment("p2", 2, "v2");
+        assert!(world.driver.prepare(&second, &()).await.unwrap().pulled_bytes.unwrap() > 0);
+        let usage = world.driver.usage().await.unwrap();
+        assert!(usage.cpu_ms > 0 && usage.memory_bytes > 0, "{usage:?}");
+    });
+}

@@ -78,11 +78,20 @@ pub struct DriverError {
     pub output: Vec<u8>,
 }
 
-/// What it took to prepare a candidate.
+/// What it took to prepare a candidate, or to migrate for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prepared {
     /// Bytes that the host pulled, as they are stored in the registry; `None` if the driver cannot tell.
     pub pulled_bytes: Option<u64>,
+}
+
+/// How much of the host is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time that its processors were busy since it was started, all of them added up, in milliseconds.
+    pub cpu_ms: u64,
+    /// Memory in use now, in bytes.
+    pub memory_bytes: u64,
 }
 
 /// Words for people about what a driver is doing.
@@ -112,12 +121,13 @@ pub trait Driver: Send + Sync {
     /// Runs a migration once, from the candidate, before anything is switched. Asked again with the same key, it reports the
     /// recorded outcome and does not run again. [`DriverErrorKind::Migrate`] if it failed or its outcome is unknown; a kind
     /// of [`DriverErrorKind::began_nothing`] only if it never began under this key, in an earlier run either.
+    /// What it pulls, the preparation after it does not pull again.
     async fn migrate(
         &self,
         deployment: &Deployment,
         argv: &[String],
         observer: &dyn DriverObserver,
-    ) -> Result<(), DriverError>;
+    ) -> Result<Prepared, DriverError>;
 
     /// The end of what the migration of `deployment` wrote, at most `limit` bytes. Empty where the driver keeps none.
     async fn migration_output(&self, deployment: &Deployment, limit: usize) -> Result<Vec<u8>, DriverError> {
@@ -154,6 +164,28 @@ pub trait Driver: Send + Sync {
 
     /// The end of the log of what `deployment` started, at most `limit` bytes.
     async fn logs(&self, deployment: &Deployment, limit: usize) -> Result<Vec<u8>, DriverError>;
+
+    /// How much of the host is in use, of the whole of it: whatever else runs there is in it. `None` if that cannot be told.
+    async fn usage(&self) -> Option<Usage> {
+        None
+    }
+
+    /// What [`Driver::prepare`] leaves running, for whoever prepares and does not mean to switch.
+    fn candidate(&self) -> Candidate {
+        Candidate::Beside
+    }
+}
+
+/// How a candidate stands beside what is live after it was prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    /// It runs beside it.
+    Beside,
+    /// It runs beside it, in the place where the release before was kept ready, which is removed. That one is started from its
+    /// image when it is wanted again.
+    InPlaceOfKept,
+    /// Nothing was started: everything is at hand, and the start comes with the switch.
+    NotStarted,
 }
 
 /// The digest of a definition, as it is recorded.

@@ -10,6 +10,7 @@ mod watch;
 use std::sync::Arc;
 
 use sealift_domain::{
+    cost::Cost,
     event::{Event, LeaseReleased, PromotionChanged},
     gate::Judged,
     ledger::Ledger,
@@ -21,8 +22,8 @@ use crate::{
     book::{Book, Decision, Draft, Ground},
     decide::promotion,
     error::EngineError,
-    gather, judge, outbox, places,
-    ports::driver::Deployment,
+    gather, judge, meter, outbox, places,
+    ports::driver::{Deployment, Driver},
     progress::{Observer, Progress},
     request::change,
     world::World,
@@ -194,8 +195,9 @@ impl<'a> Worker<'a> {
         let fence = lease::hold(self.book, self.world, promotion).await?;
         let began = self.world.clock.now();
         self.observer.on(&Progress::StepBegan { step, usually: usual(ledger, promotion, step) });
-        let outcome = {
+        let (outcome, cost) = {
             let work = self.perform(ledger, promotion, step, fence);
+            let work = meter::measured(self.world.clock.as_ref(), self.metered(promotion, step), work);
             tokio::pin!(work);
             loop {
                 tokio::select! {
@@ -205,7 +207,15 @@ impl<'a> Worker<'a> {
             }
         };
         let took = Period::between(began, self.world.clock.now());
-        self.commit_step(promotion.id, step, outcome, took).await
+        self.commit_step(promotion.id, step, outcome, (took, cost)).await
+    }
+
+    /// The driver to measure a step with: where the step deploys, and nothing else. The registry's side is no host's, a
+    /// verification takes as long as the policy says, and what was measured of a step that a crash cut off is lost with it.
+    fn metered(&self, promotion: &Promotion, step: Step) -> Option<&dyn Driver> {
+        let deploys =
+            matches!(step, Step::Migrate | Step::Prepare | Step::Switch | Step::Retire | Step::Discard | Step::Restore);
+        self.world.drivers.get(&promotion.to).filter(|_| deploys).map(AsRef::as_ref)
     }
 
     async fn commit_step(
@@ -213,11 +223,13 @@ impl<'a> Worker<'a> {
         id: PromotionId,
         step: Step,
         outcome: Result<Outcome, StepError>,
-        took: Period,
+        (took, cost): (Period, Option<Cost>),
     ) -> Result<(), EngineError> {
         let untouched = matches!(&outcome, Err(error) if error.untouched);
+        let mut cost = cost;
         let (event, evidence, report) = match outcome {
             Ok(outcome) => {
+                cost = cost.map(|cost| Cost { pulled_bytes: outcome.pulled, ..cost });
                 let report = Progress::StepDone { step, found: outcome.found, took };
                 (Ok(outcome.done), outcome.evidence, report)
             }
@@ -236,7 +248,7 @@ impl<'a> Worker<'a> {
                     Ok(done) => PromotionEvent::Done(done.clone()),
                     Err(failure) => PromotionEvent::Failed { step, failure: failure.clone(), automatic, untouched },
                 };
-                let drafts = self.under_lease(ground, promotion, news, evidence.clone())?;
+                let drafts = self.under_lease(ground, promotion, (news, cost), evidence.clone())?;
                 Ok(Decision { drafts, value: () })
             })
             .await?;
@@ -249,7 +261,7 @@ impl<'a> Worker<'a> {
         &self,
         ground: &Ground<'_>,
         promotion: &Promotion,
-        news: PromotionEvent,
+        (news, cost): (PromotionEvent, Option<Cost>),
         evidence: Vec<Vec<u8>>,
     ) -> Result<Vec<Draft>, EngineError> {
         let lease = ground.ledger.leases.get(&promotion.to);
@@ -260,7 +272,7 @@ impl<'a> Worker<'a> {
         };
         let mut after = promotion.clone();
         let ends = after.apply(news.clone(), ground.now).is_ok() && after.has_ended();
-        let changed = PromotionChanged { promotion: promotion.id, lease: Some(lease.fence), change: news };
+        let changed = PromotionChanged { promotion: promotion.id, lease: Some(lease.fence), cost, change: news };
         let mut drafts = vec![Draft { event: Event::Promotion(Box::new(changed)), evidence }];
         if ends {
             let released = LeaseReleased { environment: promotion.to.clone(), lease: lease.fence };

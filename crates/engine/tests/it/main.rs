@@ -1,7 +1,9 @@
 //! The use cases over the real log and a scripted world: every step fails once, every step is done twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod costs;
 mod leases;
+mod rehearsals;
 mod steps;
 mod stubs;
 mod waiting;

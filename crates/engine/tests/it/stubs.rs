@@ -36,7 +36,7 @@ use sealift_engine::{
     init,
     ports::{
         clock::{Clock, Entropy},
-        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared},
+        driver::{Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
         host::Host,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
@@ -65,6 +65,10 @@ pub(crate) struct Script {
     pub(crate) tags: Mutex<BTreeMap<(Repository, Tag), Digest>>,
     pub(crate) delivered: Mutex<Vec<String>>,
     pub(crate) deaf: Mutex<bool>,
+    /// Whether the host tells how busy it is: 10 ms for each thing done, and a byte of memory.
+    pub(crate) metered: Mutex<bool>,
+    /// How candidates stand beside what is live; beside it, unless something else is said.
+    pub(crate) candidate: Mutex<Option<Candidate>>,
     /// What is done at the beginning of a step, once.
     pub(crate) during: Mutex<BTreeMap<Step, Box<dyn FnOnce() + Send>>>,
 }
@@ -111,6 +115,8 @@ impl Clock for ManualClock {
         if period >= Period::from_secs(300) {
             std::future::pending::<()>().await;
         }
+        // Whoever waits beside something else lets that go on.
+        tokio::task::yield_now().await;
         self.advance(period);
     }
 }
@@ -233,6 +239,10 @@ impl StubDriver {
         Ok(())
     }
 
+    fn pulled(&self, bytes: u64) -> Prepared {
+        Prepared { pulled_bytes: self.0.metered.lock().unwrap().then_some(bytes) }
+    }
+
     fn running(&self) -> Observed {
         match self.0.live.lock().unwrap().clone() {
             Some((release, definition)) => Observed::Running { release, definition: Some(definition) },
@@ -257,15 +267,16 @@ impl Driver for StubDriver {
         Ok(self.running())
     }
 
-    async fn migrate(&self, d: &Deployment, argv: &[String], _: &dyn DriverObserver) -> Result<(), DriverError> {
+    async fn migrate(&self, d: &Deployment, argv: &[String], _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
         assert_eq!(argv, ["migrate"]);
-        self.done(Step::Migrate, &d.key, DriverErrorKind::Migrate)
+        self.done(Step::Migrate, &d.key, DriverErrorKind::Migrate)?;
+        Ok(self.pulled(1000))
     }
 
     async fn prepare(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
         let done = self.done(Step::Prepare, &d.key, DriverErrorKind::Unhealthy);
         tokio::task::yield_now().await;
-        done.map(|()| Prepared::default())
+        done.map(|()| self.pulled(7))
     }
 
     async fn switch(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Observed, DriverError> {
@@ -297,6 +308,15 @@ impl Driver for StubDriver {
 
     async fn logs(&self, _: &Deployment, _: usize) -> Result<Vec<u8>, DriverError> {
         Ok(b"the log".to_vec())
+    }
+
+    fn candidate(&self) -> Candidate {
+        self.0.candidate.lock().unwrap().unwrap_or(Candidate::Beside)
+    }
+
+    async fn usage(&self) -> Option<Usage> {
+        let done = self.0.done.lock().unwrap().len() as u64;
+        self.0.metered.lock().unwrap().then_some(Usage { cpu_ms: done * 10, memory_bytes: done })
     }
 }
 

@@ -138,7 +138,8 @@ async fn what_cannot_follow_is_never_written() {
             .unwrap();
     statement.promotion.0 += 1;
     let approval = Approval { statement, proof: proof(), at: stage.clock.now() };
-    let changed = PromotionChanged { promotion: id, lease: None, change: PromotionEvent::Approved(approval) };
+    let changed =
+        PromotionChanged { promotion: id, lease: None, cost: None, change: PromotionEvent::Approved(approval) };
     let event = Event::Promotion(Box::new(changed));
     let refused = book.commit(|_| Ok(Decision { drafts: vec![event.clone().into()], value: () })).await;
     assert!(refused.is_err());

@@ -10,7 +10,7 @@ use super::{Ends, Global};
 use crate::{
     diagnostic::catalogue::Exit,
     report::{
-        human,
+        cost, human,
         style::{Mark, Tone},
         table::{Cell, Table},
     },
@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         return Ok(Exit::Ok);
     }
     let now = SystemClock.now();
-    let mut table = Table::new(["ID", "RELEASE", "TO", "STATE", "WHEN", "BY"]);
+    let mut table = Table::new(["ID", "RELEASE", "TO", "STATE", "WHEN", "COST", "BY"]);
     for promotion in promotions {
         let (mark, tone) = look(promotion.status());
         let release = places::called(&ledger, &promotion.release);
@@ -60,6 +60,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             promotion.to.as_str().into(),
             Cell::word(mark, tone, promotion.status().as_str()),
             human::age(promotion.ended_at().unwrap_or(promotion.requested_at), now).into(),
+            promotion.cost.as_ref().map(cost::cpu).unwrap_or_default().into(),
             by.into(),
         ]);
     }

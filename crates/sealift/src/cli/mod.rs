@@ -17,6 +17,7 @@ pub mod plan;
 pub mod policy;
 pub mod promote;
 pub mod record;
+pub mod rehearse;
 pub mod reject;
 pub mod rollback;
 pub mod schema;
@@ -93,6 +94,7 @@ enum Command {
     Reject(reject::Args),
     Cancel(cancel::Args),
     Rollback(rollback::Args),
+    Rehearse(rehearse::Args),
     Status(status::Args),
     History(history::Args),
     #[command(subcommand)]
@@ -183,6 +185,7 @@ async fn dispatch(command: Command, global: &Global, shell: &Shell) -> Ends {
         Command::Reject(args) => reject::run(args, global, shell).await,
         Command::Cancel(args) => cancel::run(args, global, shell).await,
         Command::Rollback(args) => rollback::run(args, global, shell).await,
+        Command::Rehearse(args) => rehearse::run(args, global, shell).await,
         Command::Status(args) => status::run(args, global, shell).await,
         Command::History(args) => history::run(args, global, shell).await,
         Command::Record(args) => record::run(args, global, shell).await,

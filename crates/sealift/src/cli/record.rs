@@ -1,5 +1,7 @@
 //! `sealift record`
 
+mod rebuild;
+
 use sealift_domain::{
     name::{EnvironmentName, PersonId},
     record::Build,
@@ -27,6 +29,12 @@ pub enum Args {
     Deployment(DeploymentArgs),
     /// That the database of an environment is at another schema, because a person restored or migrated it
     Database(DatabaseArgs),
+    /// What a rebuild takes of the host, to compare deployments with
+    ///
+    /// Runs the command on this machine, not through a shell, and records what it took if it succeeds. Processor time and
+    /// memory are the whole machine's, so nothing else should run meanwhile. The words of the command go into the log: no
+    /// secrets in them.
+    Rebuild(rebuild::Args),
 }
 
 /// See [`Args::Build`].
@@ -86,6 +94,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         Args::Build(args) => build(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Deployment(args) => deployment(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Database(args) => database(args, global, shell, &session).await.map_err(|d| vec![d]),
+        Args::Rebuild(args) => rebuild::run(args, global, shell, &session).await.map_err(|d| vec![d]),
     }
 }
 

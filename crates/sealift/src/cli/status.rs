@@ -19,7 +19,7 @@ use crate::{
     },
     failure,
     report::{
-        human,
+        cost, human,
         style::{Mark, Style, Tone},
         table::{Cell, Table},
         text,
@@ -66,11 +66,37 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             let line = style.clean(&format!("{name}: {words}"));
             shell.print(&format!("{}\n", text::hang("database  ", &line, style.width)));
         }
+        let brought = live_promotion(&ledger, name);
+        for (label, words) in costs(&ledger, name, brought) {
+            let label = format!("{label} of {name}: ");
+            shell.print(&format!("{}\n", text::hang(&label, &style.clean(&words), style.width)));
+        }
     }
     for line in needs_attention(&ledger) {
         shell.print(&format!("{}\n", text::hang("", &style.clean(&line), style.width)));
     }
     Ok(Exit::Ok)
+}
+
+/// The promotion that brought what is live in an environment.
+fn live_promotion<'a>(ledger: &'a Ledger, name: &EnvironmentName) -> Option<&'a Promotion> {
+    let live = ledger.environments.get(name)?.live.as_ref()?;
+    ledger.promotions.get(&live.promotion?).map(AsRef::as_ref)
+}
+
+/// What a deployment to an environment took, and beside it what the rebuild took that it replaces; as far as it was measured.
+fn costs(ledger: &Ledger, to: &EnvironmentName, promotion: Option<&Promotion>) -> Vec<(&'static str, String)> {
+    let deployment = promotion.and_then(|promotion| promotion.cost.as_ref());
+    let rebuild = ledger.environments.get(to).and_then(|record| record.rebuild.as_ref());
+    let deployed = deployment.map(|deployment| ("cost", cost::words(deployment)));
+    let rebuilt = rebuild.map(|rebuild| ("rebuild", cost::rebuild(&rebuild.fact, deployment)));
+    deployed.into_iter().chain(rebuilt).collect()
+}
+
+/// The rebuild that an environment's deployments are compared with.
+fn rebuild_json(ledger: &Ledger, name: &EnvironmentName) -> serde_json::Value {
+    let rebuild = ledger.environments.get(name).and_then(|record| record.rebuild.as_ref());
+    json!(rebuild.map(|rebuild| json!({"command": rebuild.fact.command, "cost": rebuild.fact.cost, "at": rebuild.at})))
 }
 
 fn environment_row(ledger: &Ledger, name: &EnvironmentName, style: &Style) -> Vec<Cell> {
@@ -126,6 +152,8 @@ fn environment_json(ledger: &Ledger, name: &EnvironmentName) -> serde_json::Valu
         "called": live.map(|live| places::called(ledger, &live.release)),
         "since": live.map(|live| live.since),
         "promotion": live.and_then(|live| live.promotion),
+        "cost": live_promotion(ledger, name).and_then(|promotion| promotion.cost),
+        "rebuild": rebuild_json(ledger, name),
         "open_promotion": ledger.open_promotion(name).map(|open| open.id),
         "database": database_json(ledger, name),
     })
@@ -231,6 +259,9 @@ async fn show(shell: &Shell, global: &Global, session: &Session, id: PromotionId
         ));
         before = moment.at;
     }
+    for (label, words) in costs(&ledger, &promotion.to, Some(promotion)) {
+        shell.print(&format!("{}\n", text::hang(&format!("  {label:<9}"), &style.clean(&words), style.width)));
+    }
     shell.print(&story(session, &ledger, promotion, &style).await);
     Ok(Exit::Ok)
 }
@@ -256,6 +287,8 @@ fn promotion_json(ledger: &Ledger, promotion: &Promotion) -> serde_json::Value {
         "migrated": promotion.migrated,
         "after_migration": promotion.undo.as_ref().and_then(|undo| undo.database.as_ref()),
     });
+    value["cost"] = json!(promotion.cost);
+    value["rebuild"] = rebuild_json(ledger, &promotion.to);
     value
 }
 

@@ -115,6 +115,7 @@ catalogue! {
     E0418 Waiting "interrupted before it was over"
     E0419 Usage "there is no such thing on record"
     E0420 Stuck "the release before does not work on the migrated database"
+    E0421 Failed "the command that was to be measured failed"
 
     E0501 Failed "the host cannot pull the image"
     E0502 Failed "the host refuses the deployment"

@@ -20,6 +20,14 @@ pub fn duration(period: Period) -> String {
     }
 }
 
+/// A duration to the millisecond where that says something: `8 ms`, `1.6 s`.
+pub fn exact(period: Period) -> String {
+    match period.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        _ => duration(period),
+    }
+}
+
 /// A duration in its largest unit alone: `41 s`, `2 min`, `1 h`, `3 d`.
 pub fn roughly(period: Period) -> String {
     let seconds = period.as_millis() / 1000;
@@ -79,6 +87,8 @@ mod tests {
         for (millis, text) in cases {
             assert_eq!(duration(Period::from_millis(millis)), text);
         }
+        let exact = |millis| exact(Period::from_millis(millis));
+        assert_eq!((exact(8), exact(999), exact(1640)), ("8 ms".into(), "999 ms".into(), "1.6 s".into()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::place::Place;
 /// Every line of a result is JSON of schema version 1.
 #[track_caller]
 fn speaks_json(place: &Place, arguments: &[&str], code: i32) -> Value {
-    let ran = place.run(&[arguments, &["--output", "json"]].concat());
+    let ran = place.run(&[&["--output", "json"], arguments].concat());
     ran.ends(code);
     let lines: Vec<Value> = ran
         .stdout
@@ -38,6 +38,8 @@ fn every_command_speaks_json() {
     json(&["look", &name], 0);
     assert_eq!(json(&["copy", &name, &copy], 0)["digest"], image.digest.to_string());
     json(&["plan", "--to", "staging"], 0);
+    json(&["rehearse", "--to", "staging"], 0);
+    json(&["record", "rebuild", "--in", "staging", "--", "true"], 0);
     json(&["promote", "--to", "staging"], 0);
     json(&["check", "--to", "production"], 0);
     json(&["plan", "--to", "production"], 0);

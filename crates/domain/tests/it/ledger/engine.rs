@@ -19,7 +19,7 @@ use sealift_domain::{
 };
 
 use super::{
-    values::{digest, failure, image, person, proof, release, schema},
+    values::{cost, digest, failure, image, person, proof, release, schema},
     world::World,
 };
 
@@ -244,7 +244,9 @@ impl World {
             Luck::Fenced => self.fence(id).map(|fence| fence - 1),
             _ => self.fence(id),
         };
-        let written = self.write(Event::Promotion(Box::new(PromotionChanged { promotion: id, lease, change })));
+        // Some drivers can tell what a step took of the host, some cannot.
+        let cost = (step != Step::Copy).then(|| cost(self.ledger.size));
+        let written = self.write(Event::Promotion(Box::new(PromotionChanged { promotion: id, lease, cost, change })));
         let may_be_refused = matches!(luck, Luck::Fenced | Luck::Hasty | Luck::ReadsOther);
         assert!(written.is_ok() || may_be_refused, "{written:?}");
         assert!(written.is_err() || luck != Luck::Fenced, "a step under a lost lease was taken");

@@ -1,7 +1,8 @@
 //! What entries leave in the ledger.
 
 use sealift_domain::{
-    event::{Event, FreezeLifted, FreezePlaced, HoldReleased, NoticeReceipt},
+    cost::{Cost, Rebuild},
+    event::{Event, FreezeLifted, FreezePlaced, HoldReleased, NoticeReceipt, RebuildMeasured},
     freeze::{Freeze, HoldScope},
     promotion::{Intent, Kind, Promotion, PromotionEvent, PromotionId, Status, Step},
     record::Grade,
@@ -11,8 +12,8 @@ use sealift_domain::{
 use super::{
     engine::Luck,
     steps::{FAILS, app, worker, world},
-    values::{NOBODY, accepted, at, digest, environment, policy, production, release, request, staging},
-    world::World,
+    values::{NOBODY, accepted, at, cost, digest, environment, policy, production, release, request, staging},
+    world::{World, through_json},
 };
 
 #[test]
@@ -246,4 +247,36 @@ fn an_accepted_policy_takes_the_place_of_the_one_before_with_its_contacts() {
     assert_eq!(world.ledger.contacts.len(), 1);
     world.write(accepted(policy(2))).unwrap();
     assert_eq!(world.ledger.policy, Some(policy(2)));
+}
+
+#[test]
+fn what_the_steps_of_a_promotion_took_is_added_up_in_the_order_of_the_log() {
+    let mut world = world();
+    let id = world.shipped(1);
+    let written: Vec<Cost> = (0..world.log.len())
+        .filter_map(|index| match &world.log[index].event {
+            Event::Promotion(changed) if changed.promotion == id => changed.cost,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(written.len(), Step::FORWARD.len() - 1, "every step but the copy has one here");
+    let sum = written.iter().copied().reduce(|sum, cost| sum + cost);
+    assert_eq!(world.promotion(id).cost, sum);
+    assert_eq!(sum.unwrap().peak_memory_bytes, written.iter().map(|cost| cost.peak_memory_bytes).max().unwrap());
+    assert_eq!(through_json(&world.ledger), world.ledger);
+}
+
+#[test]
+fn an_environment_keeps_the_rebuild_that_was_measured_last() {
+    let mut world = world();
+    let measured = |n: u64| {
+        let rebuild = Rebuild { command: vec!["docker".into(), "build".into()], cost: cost(n) };
+        RebuildMeasured { environment: staging(), rebuild }
+    };
+    world.write(Event::RebuildMeasured(measured(7))).unwrap();
+    let last = world.write(Event::RebuildMeasured(measured(9))).unwrap();
+    let kept = world.record(&staging()).rebuild.clone().unwrap();
+    assert_eq!((kept.fact.cost, kept.receipt), (cost(9), world.log[last as usize].body));
+    assert_eq!((world.record(&staging()).live.is_none(), world.live()), (true, None), "nothing runs because of it");
+    assert_eq!(through_json(&world.ledger), world.ledger);
 }

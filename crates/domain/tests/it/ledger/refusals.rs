@@ -115,14 +115,15 @@ fn a_step_counts_only_under_the_lease_of_its_promotion_that_is_held_now() {
     let old = world.fence(id).unwrap();
     let step = |world: &World, lease| {
         let change = PromotionEvent::Done(done(world, id, Step::Copy, Luck::Good));
-        Event::Promotion(Box::new(PromotionChanged { promotion: id, lease, change }))
+        Event::Promotion(Box::new(PromotionChanged { promotion: id, lease, cost: None, change }))
     };
     let new = world.take(staging(), id).unwrap();
     assert_eq!(world.write(step(&world, Some(old))), Err(IllegalEntry::NoLease(old)));
     assert_eq!(world.write(step(&world, None)), Err(IllegalEntry::NoLease(0)));
     let failed =
         PromotionEvent::Failed { step: Step::Copy, failure: failure("late"), automatic: true, untouched: false };
-    let late = Event::Promotion(Box::new(PromotionChanged { promotion: id, lease: Some(old), change: failed }));
+    let late =
+        Event::Promotion(Box::new(PromotionChanged { promotion: id, lease: Some(old), cost: None, change: failed }));
     assert_eq!(world.write(late), Err(IllegalEntry::NoLease(old)));
     assert!(world.write(step(&world, Some(new))).is_ok());
     world.give_back(staging()).unwrap();

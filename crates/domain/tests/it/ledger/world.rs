@@ -86,7 +86,8 @@ impl World {
     pub(super) fn request(&mut self, request: Request) -> PromotionId {
         let promotion = PromotionId(self.ledger.size);
         let change = PromotionEvent::Requested(request);
-        let written = self.write(Event::Promotion(Box::new(PromotionChanged { promotion, lease: None, change })));
+        let written =
+            self.write(Event::Promotion(Box::new(PromotionChanged { promotion, lease: None, cost: None, change })));
         assert_eq!(written, Ok(promotion.0));
         promotion
     }
@@ -95,7 +96,7 @@ impl World {
     pub(super) fn change(&mut self, promotion: PromotionId, change: PromotionEvent) -> Result<u64, IllegalEntry> {
         let step = matches!(change, PromotionEvent::Done(_) | PromotionEvent::Failed { .. });
         let lease = self.fence(promotion).filter(|_| step);
-        self.write(Event::Promotion(Box::new(PromotionChanged { promotion, lease, change })))
+        self.write(Event::Promotion(Box::new(PromotionChanged { promotion, lease, cost: None, change })))
     }
 
     pub(super) fn promotion(&self, id: PromotionId) -> &Promotion {

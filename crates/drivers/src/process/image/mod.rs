@@ -80,14 +80,18 @@ impl Images {
         Some(Unpacked { root: place.join("rootfs"), execution: configuration.config.unwrap_or_default() })
     }
 
-    /// The image, fetched and unpacked if it is not there yet.
-    pub(crate) async fn pull(&self, image: &Pinned, observer: &dyn DriverObserver) -> Result<Unpacked, DriverError> {
+    /// The image, fetched and unpacked if it is not there yet, and how many bytes of layers that took, as they are stored.
+    pub(crate) async fn pull(
+        &self,
+        image: &Pinned,
+        observer: &dyn DriverObserver,
+    ) -> Result<(Unpacked, u64), DriverError> {
         if let Some(unpacked) = self.find(image.digest) {
-            return Ok(unpacked);
+            return Ok((unpacked, 0));
         }
         let _lock = self.lock().await?;
         if let Some(unpacked) = self.find(image.digest) {
-            return Ok(unpacked);
+            return Ok((unpacked, 0));
         }
         let plan = self.plan(image).await?;
         let stored = plan.manifest.stored_bytes();
@@ -105,7 +109,9 @@ impl Images {
             let _ = fs::remove_dir_all(&place);
         }
         done?;
-        self.find(image.digest)
+        let unpacked = self.find(image.digest);
+        unpacked
+            .map(|unpacked| (unpacked, stored))
             .ok_or_else(|| failure(DriverErrorKind::Pull, format!("{image} was unpacked and is gone")))
     }
 

@@ -58,7 +58,7 @@ impl Worker<'_> {
         results.extend(watched.iter().map(|(check, found)| availability_result(check, found)));
         let (summary, report) = summarise(&results, &watch::total(&watched));
         let found = format!("{} restored, {}", places::called(context.ledger, &release), verified_in_words(&summary));
-        Ok(Outcome { done: Done::ConfirmRestored(summary), evidence: vec![report], found })
+        Ok(Outcome { done: Done::ConfirmRestored(summary), evidence: vec![report], found, pulled: None })
     }
 
     /// What ran before: `None` where nothing did. Where nobody knows, there is no way back.

@@ -27,13 +27,13 @@ impl Worker<'_> {
         };
         let candidate = self.candidate(context).await?;
         let driver = self.world.driver(&context.promotion.to)?;
-        driver.migrate(&candidate, argv, &self.notes(context.step)).await?;
+        let took = driver.migrate(&candidate, argv, &self.notes(context.step)).await?;
         // It succeeded; what it wrote is worth keeping, and not worth failing for.
         let output = driver.migration_output(&candidate, KEPT_OUTPUT).await.unwrap_or_default();
         let digest = (!output.is_empty()).then(|| Digest::of(&output));
         let done = Done::Migrate { ran: true, output: digest };
         let evidence = digest.map(|_| output).into_iter().collect();
-        Ok(Outcome { done, evidence, found: format!("`{}` succeeded", argv.join(" ")) })
+        Ok(Outcome { done, evidence, pulled: took.pulled_bytes, found: format!("`{}` succeeded", argv.join(" ")) })
     }
 
     pub(super) async fn prepare(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
@@ -44,10 +44,11 @@ impl Worker<'_> {
             self.start_watching(context).await?;
         }
         let driver = self.world.driver(&context.promotion.to)?;
-        driver.prepare(&candidate, &self.notes(context.step)).await?;
+        let took = driver.prepare(&candidate, &self.notes(context.step)).await?;
         let definition = Digest::of(&candidate.definition);
         let mut outcome = Outcome::new(Done::Prepare { definition }, "candidate is up");
         outcome.evidence.push(candidate.definition);
+        outcome.pulled = took.pulled_bytes;
         Ok(outcome)
     }
 

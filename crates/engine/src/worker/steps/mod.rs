@@ -35,6 +35,8 @@ pub(super) struct Outcome {
     pub(super) evidence: Vec<Vec<u8>>,
     /// For people.
     pub(super) found: String,
+    /// Bytes that the host pulled for it, if its driver could tell.
+    pub(super) pulled: Option<u64>,
 }
 
 /// A step that failed for good.
@@ -50,7 +52,7 @@ pub(super) struct StepError {
 
 impl Outcome {
     fn new(done: Done, found: impl Into<String>) -> Self {
-        Self { done, evidence: Vec::new(), found: found.into() }
+        Self { done, evidence: Vec::new(), found: found.into(), pulled: None }
     }
 }
 

@@ -70,7 +70,7 @@ impl Worker<'_> {
         }
         let (summary, report) = summarise(&results, &watch::total(&watched));
         let found = verified_in_words(&summary);
-        Ok(Outcome { done: Done::Verify(summary), evidence: vec![report], found })
+        Ok(Outcome { done: Done::Verify(summary), evidence: vec![report], found, pulled: None })
     }
 
     /// Runs the checks one after the other, and stops at the first that fails.

@@ -20,7 +20,7 @@ use sealift_domain::{
 use sealift_engine::{
     ports::{
         clock::Clock,
-        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, definition_digest},
+        driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, definition_digest},
         probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
     },
     world::World,
@@ -114,13 +114,13 @@ impl Driver for MadeUpDriver {
         Ok(self.get())
     }
 
-    async fn migrate(&self, _: &Deployment, _: &[String], _: &dyn DriverObserver) -> Result<(), DriverError> {
+    async fn migrate(&self, _: &Deployment, _: &[String], _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
         let message = "no migration is configured".to_owned();
         Err(DriverError { kind: DriverErrorKind::Migrate, message, output: Vec::new() })
     }
 
-    async fn prepare(&self, _: &Deployment, _: &dyn DriverObserver) -> Result<(), DriverError> {
-        Ok(())
+    async fn prepare(&self, _: &Deployment, _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
+        Ok(Prepared::default())
     }
 
     async fn switch(&self, deployment: &Deployment, _: &dyn DriverObserver) -> Result<Observed, DriverError> {

@@ -100,6 +100,15 @@ impl Phases {
             Progress::Note { text, .. } => self.note(text),
             Progress::Copy { event } => self.copy(*event, now),
             Progress::Check { result } => self.check(result),
+            Progress::Trying { what } => {
+                self.tally = Tally::default();
+                self.run("rehearse", None, now).words = Some(what.clone());
+                Vec::new()
+            }
+            Progress::Tried { found, took } => {
+                self.running = None;
+                vec![row(Mark::Ok, "rehearse", found.clone(), time_of(*took))]
+            }
             Progress::Retry { step, attempt, why } => self.retry(*step, *attempt, why),
             Progress::StepDone { step, found, took } => self.done(*step, found, *took),
             Progress::StepFailed { step, why, took, .. } => self.failed(*step, why, *took),

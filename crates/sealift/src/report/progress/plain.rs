@@ -105,7 +105,7 @@ impl State {
             }
             Progress::Gates { gates, took } => {
                 let passed = gates.iter().filter(|judged| judged.passed()).count();
-                let summary = format!("gates: {passed} of {} passed ({})", gates.len(), exact(*took));
+                let summary = format!("gates: {passed} of {} passed ({})", gates.len(), human::exact(*took));
                 let refused = gates.iter().filter(|judged| !judged.passed());
                 let refused = refused.map(|judged| format!("gate {}: {}", judged.gate, judged.words()));
                 std::iter::once(summary).chain(refused).collect()
@@ -129,12 +129,14 @@ impl State {
                 let verdict = if result.passed { "holds" } else { "fails" };
                 vec![format!("check {verdict}: {}: {}", result.check, result.found)]
             }
+            Progress::Trying { what } => vec![format!("rehearsing: {what}")],
+            Progress::Tried { found, took } => vec![format!("rehearsed: {found} ({})", human::exact(*took))],
             Progress::Retry { step, attempt, why } => {
                 vec![format!("{step}: try {attempt} failed, trying again: {why}")]
             }
-            Progress::StepDone { step, found, took } => vec![format!("{step}: {found} ({})", exact(*took))],
+            Progress::StepDone { step, found, took } => vec![format!("{step}: {found} ({})", human::exact(*took))],
             Progress::StepFailed { step, code, why, took } => {
-                vec![format!("{step} failed [{code}]: {why} ({})", exact(*took))]
+                vec![format!("{step} failed [{code}]: {why} ({})", human::exact(*took))]
             }
             Progress::Rested { status, .. } => vec![status.as_str().to_lowercase()],
         }
@@ -156,6 +158,10 @@ impl State {
                     self.tally = Tally::default();
                 }
             }
+            Progress::Trying { .. } => {
+                self.doing = Some(("rehearsing", now));
+                self.tally = Tally::default();
+            }
             Progress::Retry { .. } => self.tally = Tally::default(),
             Progress::Copy { event } => {
                 self.doing.get_or_insert((Step::Copy.as_str(), now));
@@ -164,13 +170,5 @@ impl State {
             Progress::Waiting { .. } | Progress::Rested { .. } => self.doing = None,
             _ => {}
         }
-    }
-}
-
-/// A duration to the millisecond where that says something: `8 ms`, `1.6 s`.
-fn exact(period: Period) -> String {
-    match period.as_millis() {
-        millis @ 0..1000 => format!("{millis} ms"),
-        _ => human::duration(period),
     }
 }
