@@ -258,8 +258,21 @@ impl Driver for ComposeDriver {
         argv: &[String],
         observer: &dyn DriverObserver,
     ) -> Result<Prepared, DriverError> {
-        let _held = self.lock(deployment).await?;
-        self.run_migration(&self.target(deployment)?, argv, observer).await
+        let ran = async {
+            let _held = self.lock(deployment).await?;
+            self.run_migration(&self.target(deployment)?, argv, observer).await
+        };
+        match ran.await {
+            Err(error) if error.kind != DriverErrorKind::Migrate => Err(self.unless_began(deployment, error).await),
+            ran => ran,
+        }
+    }
+
+    async fn migration_output(&self, deployment: &Deployment, limit: usize) -> Result<Vec<u8>, DriverError> {
+        match self.engine.container(&self.migration(&deployment.key)).await? {
+            Some(container) => self.engine.logs(&container.id, limit).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn prepare(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Prepared, DriverError> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sealift_engine::ports::driver::{DriverError, DriverErrorKind, DriverObserver, Prepared};
+use sealift_engine::ports::driver::{Deployment, DriverError, DriverErrorKind, DriverObserver, Prepared};
 
 use super::{
     config::Strategy,
@@ -75,7 +75,20 @@ impl ComposeDriver {
         Ok(pulled)
     }
 
-    fn migration(&self, key: &str) -> String {
+    /// `error`, unless an earlier run began the migration or nobody can tell: then nobody knows how it ended, which is worse.
+    pub(super) async fn unless_began(&self, deployment: &Deployment, error: DriverError) -> DriverError {
+        let name = self.migration(&deployment.key);
+        let what = match self.engine.container(&name).await {
+            Ok(None) => return error,
+            Ok(Some(container)) => format!("{name} was started by an earlier run; {}", container.how()),
+            Err(_) => format!("whether {name} was started by an earlier run cannot be told"),
+        };
+        let message = format!("the outcome of the migration is unknown: {what}; {}", error.message);
+        DriverError { kind: DriverErrorKind::Migrate, message, output: error.output }
+    }
+
+    /// The name of the container of a deployment's migration.
+    pub(super) fn migration(&self, key: &str) -> String {
         format!("{}-{key}-migration", self.project)
     }
 

@@ -131,7 +131,9 @@ fn drivers_that_start_an_agent_at_once_share_one() {
         let first = world.deployment("p1", 1, "v1");
         let drivers: Vec<_> = (0..4).map(|_| world.another_driver(agent_command())).collect();
         let all = futures_util::future::join_all(drivers.iter().map(|driver| driver.prepare(&first, &()))).await;
-        all.into_iter().for_each(|prepared| drop(prepared.unwrap()));
+        all.into_iter().for_each(|prepared| {
+            prepared.unwrap();
+        });
         assert_eq!(world.starts(), ["p1"]);
         assert_eq!(world.registry.requests.load(std::sync::atomic::Ordering::SeqCst), 3, "pulled once");
     });

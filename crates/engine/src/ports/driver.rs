@@ -62,7 +62,7 @@ impl DriverErrorKind {
     /// Whether this kind of failure of [`Driver::migrate`] or [`Driver::prepare`] says that nothing was started: neither a
     /// migration nor a candidate, which could have changed a database.
     pub fn began_nothing(self) -> bool {
-        matches!(self, Self::Pull | Self::Preflight | Self::Fenced)
+        matches!(self, Self::Pull | Self::Preflight | Self::Fenced | Self::Locked)
     }
 }
 
