@@ -1,6 +1,6 @@
 //! Judging a promotion: gather facts, ask every gate, look for consent, decide what follows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sealift_domain::{
@@ -20,23 +20,37 @@ use crate::{
     error::EngineError,
     places,
     ports::registry::{Registry, RegistryErrorKind},
+    silent,
     world::World,
 };
 
+/// Images as they were read, just now.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    /// What was found of each.
+    pub images: BTreeMap<ComponentName, Fact<Image>>,
+    /// Those whose registry does not answer at all ([`RegistryErrorKind::Transient`]).
+    pub silent: BTreeSet<ComponentName>,
+}
+
 /// Reads, by digest, the images that a promotion would copy.
-pub async fn read_images(
-    registry: &dyn Registry,
-    sources: &BTreeMap<ComponentName, Pinned>,
-) -> BTreeMap<ComponentName, Fact<Image>> {
-    let reads = sources.iter().map(|(name, pinned)| async move {
-        let fact = match registry.inspect(pinned).await {
+pub async fn read_images(registry: &dyn Registry, sources: &BTreeMap<ComponentName, Pinned>) -> Read {
+    let reads = sources.iter().map(|(name, pinned)| async move { (name.clone(), registry.inspect(pinned).await) });
+    let mut read = Read::default();
+    for (name, found) in futures_util::future::join_all(reads).await {
+        let fact = match found {
             Ok(image) => Fact::Known(image),
             Err(error) if error.kind == RegistryErrorKind::NotFound => Fact::Missing,
-            Err(error) => Fact::Unreadable(error.message),
+            Err(error) => {
+                if error.kind == RegistryErrorKind::Transient {
+                    read.silent.insert(name.clone());
+                }
+                Fact::Unreadable(error.message)
+            }
         };
-        (name.clone(), fact)
-    });
-    futures_util::future::join_all(reads).await.into_iter().collect()
+        read.images.insert(name, fact);
+    }
+    read
 }
 
 /// Everything that the gates may judge about a promotion.
@@ -122,16 +136,20 @@ pub fn definition(world: &World, promotion: &Promotion) -> Result<Option<Digest>
     }
 }
 
-/// Judges the gates of a promotion and decides what follows.
+/// Judges the gates of a promotion and decides what follows. `on_host` is what [`silent::rests_on_host`] said.
 pub fn judge(
     ledger: &Ledger,
     promotion: &Promotion,
     facts: &Facts,
     definition: Option<Digest>,
+    on_host: bool,
 ) -> Result<Judgement, EngineError> {
     let policy = places::policy(ledger)?;
     let environment = places::environment(ledger, &promotion.to)?;
-    let gates = environment.gates.judge(facts);
+    let mut gates = environment.gates.judge(facts);
+    if on_host && promotion.kind == Kind::Rollback {
+        silent::take_over(ledger, promotion, &environment.gates, facts, &mut gates);
+    }
     let evidence = evidence_digest(&gates, definition);
     let next = match blocked(&gates) {
         Some(next) => next,

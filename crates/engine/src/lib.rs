@@ -14,6 +14,7 @@ pub mod ports;
 pub mod progress;
 pub mod record;
 pub mod request;
+pub mod silent;
 pub mod view;
 pub mod worker;
 pub mod world;

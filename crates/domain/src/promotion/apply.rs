@@ -53,6 +53,7 @@ impl Promotion {
             lapses_at: None,
             consent: None,
             immutable_tags: std::collections::BTreeMap::new(),
+            unmoved_tags: std::collections::BTreeMap::new(),
             undo: None,
             definition: None,
             verification: None,
@@ -213,6 +214,7 @@ impl Promotion {
                 return Err(self.illegal("done", Some("what runs is not what was switched to")));
             }
             Done::Verify(summary) => self.verification = Some(summary),
+            Done::MoveTags { unmoved, .. } => self.unmoved_tags = unmoved,
             _ => {}
         }
         let Some(next) = step.next() else {
@@ -246,7 +248,10 @@ impl Promotion {
                 self.restored = Some(summary);
                 Ok(Stage::Back { step: Step::RestoreTags, cause })
             }
-            Done::RestoreTags { .. } => Ok(Stage::Ended(self.ended_restored(cause))),
+            Done::RestoreTags { unmoved, .. } => {
+                self.unmoved_tags = unmoved;
+                Ok(Stage::Ended(self.ended_restored(cause)))
+            }
             _ => Err(self.illegal("done", None)),
         }
     }

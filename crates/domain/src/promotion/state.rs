@@ -224,6 +224,9 @@ pub struct Promotion {
     /// The immutable names that the images were given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub immutable_tags: BTreeMap<ComponentName, Vec<Tag>>,
+    /// Moving tags that may still name what they named before the end of it: the registry did not answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unmoved_tags: BTreeMap<ComponentName, Vec<Tag>>,
     /// What to go back to; recorded before anything live is touched, never lost.
     pub undo: Option<Undo>,
     /// The digest of the definition that the candidate was started from.

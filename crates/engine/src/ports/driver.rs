@@ -101,6 +101,12 @@ pub trait Driver: Send + Sync {
     /// What is live now, read from what runs it.
     async fn observe(&self) -> Result<Observed, DriverError>;
 
+    /// Whether the host has this image under this digest, so that it can be started without any registry. A driver that
+    /// cannot tell says no.
+    async fn has(&self, _image: &Pinned) -> Result<bool, DriverError> {
+        Ok(false)
+    }
+
     /// Runs a migration once, from the candidate, before anything is switched. Asked again with the same key, it reports the
     /// recorded outcome and does not run again.
     async fn migrate(

@@ -25,6 +25,7 @@ use crate::{
     ports::driver::Deployment,
     progress::{Observer, Progress},
     request::change,
+    silent,
     world::World,
 };
 use steps::{Outcome, StepError};
@@ -138,7 +139,8 @@ impl<'a> Worker<'a> {
         let began = self.world.clock.now();
         let ledger = self.book.ledger().await?;
         let sources = places::sources(&ledger, promotion(&ledger, id)?)?;
-        let images = judge::read_images(self.world.registry.as_ref(), &sources).await;
+        let read = judge::read_images(self.world.registry.as_ref(), &sources).await;
+        let on_host = silent::rests_on_host(self.world, promotion(&ledger, id)?, &sources, &read).await;
         let definition = judge::definition(self.world, promotion(&ledger, id)?)?;
         let judged = self
             .book
@@ -148,8 +150,8 @@ impl<'a> Worker<'a> {
                 if !matches!(promotion.intent(), Intent::Judge | Intent::Await(_)) {
                     return Ok(Decision::nothing(None));
                 }
-                let facts = judge::facts(ground.ledger, promotion, images.clone(), ground.now)?;
-                let judgement = judge::judge(ground.ledger, promotion, &facts, definition)?;
+                let facts = judge::facts(ground.ledger, promotion, read.images.clone(), ground.now)?;
+                let judgement = judge::judge(ground.ledger, promotion, &facts, definition, on_host)?;
                 let value = (judgement.gates.clone(), judgement.next.clone());
                 let news = PromotionEvent::Judged(judgement);
                 Ok(Decision { drafts: self.judged(ground, promotion, news, &value.1)?, value: Some(value) })

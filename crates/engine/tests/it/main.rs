@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod leases;
+mod offline;
 mod steps;
 mod stubs;
 mod waiting;

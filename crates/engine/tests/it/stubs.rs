@@ -61,6 +61,10 @@ pub(crate) struct Script {
     pub(crate) tags: Mutex<BTreeMap<(Repository, Tag), Digest>>,
     pub(crate) delivered: Mutex<Vec<String>>,
     pub(crate) deaf: Mutex<bool>,
+    /// How the registry answers everything, if not as it should.
+    pub(crate) registry: Mutex<Option<RegistryErrorKind>>,
+    /// Whether the host has every image.
+    pub(crate) has_images: Mutex<bool>,
     /// What is done at the beginning of a step, once.
     pub(crate) during: Mutex<BTreeMap<Step, Box<dyn FnOnce() + Send>>>,
 }
@@ -138,6 +142,15 @@ impl Host for StubHost {
 
 struct StubRegistry(Arc<Script>);
 
+impl StubRegistry {
+    fn answers(&self) -> Result<(), RegistryError> {
+        match *self.0.registry.lock().unwrap() {
+            Some(kind) => Err(registry_error(kind)),
+            None => Ok(()),
+        }
+    }
+}
+
 fn registry_error(kind: RegistryErrorKind) -> RegistryError {
     RegistryError { kind, message: "the script says so".into() }
 }
@@ -145,6 +158,7 @@ fn registry_error(kind: RegistryErrorKind) -> RegistryError {
 #[async_trait]
 impl Registry for StubRegistry {
     async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, RegistryError> {
+        self.answers()?;
         Ok(self.0.tags.lock().unwrap().get(&(repository.clone(), tag.clone())).copied())
     }
 
@@ -162,6 +176,7 @@ impl Registry for StubRegistry {
     }
 
     async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError> {
+        self.answers()?;
         let platform = PlatformImage {
             platform: "linux/amd64".into(),
             digest: image.digest,
@@ -180,11 +195,9 @@ impl Registry for StubRegistry {
     }
 
     async fn copy(&self, _: &Pinned, _: &Repository, _: &dyn CopyObserver) -> Result<Copied, RegistryError> {
-        if self.0.step(Step::Copy, "") {
-            Err(registry_error(RegistryErrorKind::Transient))
-        } else {
-            Ok(Copied::default())
-        }
+        let failed = self.0.step(Step::Copy, "");
+        self.answers()?;
+        if failed { Err(registry_error(RegistryErrorKind::Transient)) } else { Ok(Copied::default()) }
     }
 
     async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {
@@ -195,6 +208,7 @@ impl Registry for StubRegistry {
             TagMode::Moving => Step::MoveTags,
         };
         let failed = self.0.step(step, "");
+        self.answers()?;
         // A tag may have been written although the answer was lost.
         if !failed || step == Step::MoveTags {
             self.0.tags.lock().unwrap().insert((image.repository.clone(), tag.clone()), image.digest);
@@ -243,6 +257,10 @@ impl Driver for StubDriver {
         let step = if self.0.count(Step::Restore) > 0 { Step::ConfirmRestored } else { Step::RecordUndo };
         self.done(step, "", DriverErrorKind::Unreachable)?;
         Ok(self.running())
+    }
+
+    async fn has(&self, _: &Pinned) -> Result<bool, DriverError> {
+        Ok(*self.0.has_images.lock().unwrap())
     }
 
     async fn migrate(&self, d: &Deployment, argv: &[String], _: &dyn DriverObserver) -> Result<(), DriverError> {
@@ -513,6 +531,11 @@ impl Stage {
             let id = self.ask(Kind::Promote, n, to).await;
             assert_eq!(self.run(id).await, Status::Completed, "{to}");
         }
+    }
+
+    /// Another policy, which nobody has to sign.
+    pub(crate) async fn accept(&self, policy: Policy) {
+        init::change(&self.book().await, &NoSignatures, policy, BTreeMap::new(), &[]).await.unwrap();
     }
 
     pub(crate) fn tag(&self, to: &str) -> Option<Digest> {

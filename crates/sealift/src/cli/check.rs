@@ -73,10 +73,10 @@ pub(super) async fn trial(
     let now = SystemClock.now();
     let promotion = Promotion::request(PromotionId(ledger.size), request, now);
     let sources = places::sources(&ledger, &promotion).map_err(engine)?;
-    let images = judge::read_images(session.world.registry.as_ref(), &sources).await;
-    let facts = judge::facts(&ledger, &promotion, images, now).map_err(engine)?;
+    let read = judge::read_images(session.world.registry.as_ref(), &sources).await;
+    let facts = judge::facts(&ledger, &promotion, read.images, now).map_err(engine)?;
     let definition = judge::definition(&session.world, &promotion).map_err(engine)?;
-    let judgement = judge::judge(&ledger, &promotion, &facts, definition).map_err(engine)?;
+    let judgement = judge::judge(&ledger, &promotion, &facts, definition, false).map_err(engine)?;
     Ok(Trial { promotion, gates: judgement.gates, next: judgement.next })
 }
 
