@@ -89,9 +89,13 @@ fn is_error(judged: &Judged) -> bool {
     matches!(judged.finding.verdict, Verdict::Error { .. })
 }
 
-/// Gates by choice.
+/// The gate that compares digests. It is always required, and reads the image to see that its bytes have the digest.
+const SAME_DIGEST: &str = "same_digest";
+
+/// Gates by choice, and of those that are always required only [`SAME_DIGEST`]: that the host has the image under this very
+/// digest, read just now, stands for reading it from the registry. Every other gate needs no registry.
 fn may_be_bridged(judged: &Judged) -> bool {
-    ALL.iter().any(|gate| gate.name == judged.gate && gate.require.is_some())
+    judged.gate == SAME_DIGEST || ALL.iter().any(|gate| gate.name == judged.gate && gate.require.is_some())
 }
 
 /// The same facts with every unreadable image missing.
