@@ -327,7 +327,7 @@ struct StubWatch;
 #[async_trait]
 impl Watch for StubWatch {
     fn so_far(&self) -> Availability {
-        Availability { requests: 50, failed: 0, longest_gap_ms: 20 }
+        Availability { requests: 50, failed: 0, retried: 0, longest_gap_ms: 20 }
     }
 
     async fn stop(self: Box<Self>) -> Availability {
