@@ -20,6 +20,7 @@ mod policy;
 mod race;
 mod real;
 mod real_registry;
+mod reload;
 mod road;
 mod webhook;
 mod workflow;
