@@ -31,7 +31,8 @@ pub async fn rests_on_host(
     }
     for (name, image) in sources {
         let known = matches!(read.images.get(name), Some(Fact::Known(_)));
-        if !known && !(read.silent.contains(name) && has(driver.as_ref(), image).await) {
+        let local = read.silent.contains(name) && has(driver.as_ref(), image).await;
+        if !known && !local {
             return false;
         }
     }
