@@ -26,6 +26,8 @@ const UNREAD: [&str; 2] = ["application/vnd.dev.sigstore.bundle", "application/v
 #[derive(Clone, Debug, Default)]
 pub struct Gathered {
     pub(crate) images: BTreeMap<ComponentName, Fact<Image>>,
+    /// The images whose registry does not answer at all ([`RegistryErrorKind::Transient`]).
+    pub(crate) silent: BTreeSet<ComponentName>,
     pub(crate) signatures: BTreeMap<ComponentName, Fact<Signatures>>,
 }
 
@@ -35,7 +37,8 @@ pub async fn gather(world: &World, ledger: &Ledger, promotion: &Promotion) -> Re
     let images = read_images(world.registry.as_ref(), &sources);
     let gates = &places::environment(ledger, &promotion.to)?.gates;
     let Some(gate) = &gates.signature else {
-        return Ok(Gathered { images: images.await, signatures: BTreeMap::new() });
+        let (images, silent) = images.await;
+        return Ok(Gathered { images, silent, signatures: BTreeMap::new() });
     };
     let places = places::signed_at(ledger, promotion)?;
     let reads = places.iter().map(|(name, places)| async move {
@@ -46,23 +49,31 @@ pub async fn gather(world: &World, ledger: &Ledger, promotion: &Promotion) -> Re
         };
         (name.clone(), fact)
     });
-    let (images, signatures) = futures_util::future::join(images, futures_util::future::join_all(reads)).await;
-    Ok(Gathered { images, signatures: signatures.into_iter().collect() })
+    let ((images, silent), signatures) =
+        futures_util::future::join(images, futures_util::future::join_all(reads)).await;
+    Ok(Gathered { images, silent, signatures: signatures.into_iter().collect() })
 }
 
 async fn read_images(
     registry: &dyn Registry,
     sources: &BTreeMap<ComponentName, Pinned>,
-) -> BTreeMap<ComponentName, Fact<Image>> {
-    let reads = sources.iter().map(|(name, pinned)| async move {
-        let fact = match registry.inspect(pinned).await {
+) -> (BTreeMap<ComponentName, Fact<Image>>, BTreeSet<ComponentName>) {
+    let reads = sources.iter().map(|(name, pinned)| async move { (name.clone(), registry.inspect(pinned).await) });
+    let (mut images, mut silent) = (BTreeMap::new(), BTreeSet::new());
+    for (name, found) in futures_util::future::join_all(reads).await {
+        let fact = match found {
             Ok(image) => Fact::Known(image),
             Err(error) if error.kind == RegistryErrorKind::NotFound => Fact::Missing,
-            Err(error) => Fact::Unreadable(error.message),
+            Err(error) => {
+                if error.kind == RegistryErrorKind::Transient {
+                    silent.insert(name.clone());
+                }
+                Fact::Unreadable(error.message)
+            }
         };
-        (name.clone(), fact)
-    });
-    futures_util::future::join_all(reads).await.into_iter().collect()
+        images.insert(name, fact);
+    }
+    (images, silent)
 }
 
 /// The signatures of one image at all of its places; `None` if there are none. The first place with a right one ends the

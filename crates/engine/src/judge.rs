@@ -12,11 +12,11 @@ use sealift_domain::{
     promotion::{Judgement, Kind, Next, Promotion, Wait},
 };
 
-use crate::{error::EngineError, gather::Gathered, places, world::World};
+use crate::{error::EngineError, gather::Gathered, places, silent, world::World};
 
 /// Everything that the gates may judge about a promotion.
 pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Timestamp) -> Result<Facts, EngineError> {
-    let Gathered { mut images, mut signatures } = gathered;
+    let Gathered { mut images, mut signatures, .. } = gathered;
     let environment = places::environment(ledger, &promotion.to)?;
     let proving_ground = match promotion.kind {
         Kind::Rollback => Some(&promotion.to),
@@ -94,16 +94,20 @@ pub fn definition(world: &World, promotion: &Promotion) -> Result<Option<Digest>
     }
 }
 
-/// Judges the gates of a promotion and decides what follows.
+/// Judges the gates of a promotion and decides what follows. `on_host` is what [`silent::rests_on_host`] said.
 pub fn judge(
     ledger: &Ledger,
     promotion: &Promotion,
     facts: &Facts,
     definition: Option<Digest>,
+    on_host: bool,
 ) -> Result<Judgement, EngineError> {
     let policy = places::policy(ledger)?;
     let environment = places::environment(ledger, &promotion.to)?;
-    let gates = environment.gates.judge(facts);
+    let mut gates = environment.gates.judge(facts);
+    if on_host && promotion.kind == Kind::Rollback {
+        silent::take_over(ledger, promotion, &environment.gates, facts, &mut gates);
+    }
     let evidence = evidence_digest(&gates, definition);
     let next = match blocked(&gates) {
         Some(next) => next,

@@ -18,6 +18,7 @@ pub mod progress;
 pub mod record;
 pub mod rehearse;
 pub mod request;
+pub mod silent;
 pub mod view;
 pub mod worker;
 pub mod world;

@@ -17,6 +17,7 @@ use crate::{
     error::EngineError,
     places,
     ports::notifier::Delivery,
+    view,
     world::World,
 };
 
@@ -113,8 +114,9 @@ fn body(ledger: &Ledger, index: u64, notice: &Notice) -> serde_json::Value {
         "to": promotion.map(|p| p.to.clone()),
         "release": release,
         "digests": promotion.map(|p| p.release.clone()),
-            "reason": promotion.and_then(|p| why(p, notice.kind)),
-            "next": promotion.and_then(|p| next(p, notice)),
+        "reason": promotion.and_then(|p| why(p, notice.kind)),
+        "next": promotion.and_then(|p| next(p, notice)),
+        "tags": promotion.filter(|_| ends(notice.kind)).and_then(|p| view::unmoved_in_words(ledger, p)),
     })
 }
 
@@ -140,6 +142,11 @@ pub(crate) fn with_database(words: &str, promotion: &Promotion) -> String {
         Some(left) => format!("{words}; {left}"),
         None => words.to_owned(),
     }
+}
+
+/// Whether a notice tells how a promotion ended that may have touched tags.
+fn ends(kind: NoticeKind) -> bool {
+    matches!(kind, NoticeKind::Completed | NoticeKind::RolledBack | NoticeKind::Failed)
 }
 
 /// The command that goes on from here.

@@ -7,7 +7,7 @@ use sealift_domain::{
     cost::Cost,
     digest::Digest,
     ledger::Ledger,
-    name::{AppName, EnvironmentName, PersonId},
+    name::{AppName, ComponentName, EnvironmentName, PersonId},
     promotion::{Ended, Kind, Promotion, PromotionId, Requester, Stage, Status},
     reference::Tag,
 };
@@ -154,4 +154,24 @@ fn failure(promotion: &Promotion) -> Option<String> {
         Stage::Ended(Ended::Cancelled { reason, .. }) => Some(with_database(reason, promotion)),
         _ => None,
     }
+}
+
+/// Which tags may still name another release than the one that is live, because the registry did not answer; `None` if
+/// there is none.
+pub fn unmoved_in_words(ledger: &Ledger, promotion: &Promotion) -> Option<String> {
+    let environment = ledger.policy.as_ref()?.environments.get(&promotion.to)?;
+    let name = |(component, tag): (&ComponentName, &Tag)| match environment.components.get(component) {
+        Some(repository) => format!("{repository}:{tag}"),
+        None => tag.to_string(),
+    };
+    let tags = promotion.unmoved_tags.iter().flat_map(|(of, tags)| tags.iter().map(move |tag| (of, tag)));
+    let names: Vec<String> = tags.map(name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} may still name another release than the one that is live, because the registry did not answer; the next \
+             promotion or rollback in {} moves what is left. Until then, pull by digest",
+            names.join(", "),
+            promotion.to
+        )
+    })
 }

@@ -1,10 +1,20 @@
 //! The `availability` watch: steady requests through a whole deployment.
+//!
+//! Every other request is on a new connection; the others reuse kept ones where they can. A server may close a kept
+//! connection at any time, and the close may cross the next request on its way. A client then sends an idempotent request
+//! again by itself (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1), and no user sees a failure. So a request on a *reused*
+//! connection that is closed before any answer is asked once more, on a new connection: it is a success, told apart as
+//! *retried*, if that one answers well. All else is a failure: a new connection that is refused or closed, a timeout, a 5xx,
+//! an answer that breaks off in its body, and a second try that does not succeed.
+//!
+//! What this can hide: a server that took a request on a reused connection, worked on it and dropped it looks the same from
+//! here as one that never saw it; so does an answer that breaks off within its head, before the empty line. That is
+//! harmless for GET, and clients hide it from their users just as well, but a client that does not ask again would see it:
+//! the count of retried requests is shown for that reason. What it cannot hide: a server that drops requests as such, for
+//! the new connections, every other request at least, and every second try fail then.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -20,7 +30,7 @@ use tokio::{
 
 use crate::{
     client::{self, Connections},
-    placeholders,
+    placeholders, reuse,
     tally::Tally,
 };
 
@@ -46,7 +56,6 @@ pub(crate) fn start(check: &AvailabilityCheck, context: &CheckContext) -> Result
         kept: client::build(&url, Connections::Kept(POOL))?,
         fresh: client::build(&url, Connections::Fresh)?,
         url,
-        quickest_us: AtomicU64::new(0),
         tally: Mutex::new(Tally::starting(Instant::now())),
     });
     let (stop, stopped) = oneshot::channel();
@@ -112,15 +121,20 @@ struct Target {
     url: Url,
     kept: Client,
     fresh: Client,
-    // The quickest good answer on kept connections, in microseconds; 0 before the first.
-    quickest_us: AtomicU64,
     tally: Mutex<Tally>,
+}
+
+// Which try was answered well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    First,
+    Second,
 }
 
 // Why a request was no success.
 enum Failure {
-    // The connection ended before the answer did.
-    Broke,
+    // The connection was closed before the head of an answer was there.
+    Closed,
     Other,
 }
 
@@ -133,37 +147,33 @@ impl Target {
     async fn request(&self, kept: bool) {
         let answered = if kept { self.on_kept_connection().await } else { self.once(&self.fresh).await };
         match answered {
-            Ok(()) => self.tally().succeeded(Instant::now()),
+            Ok(answer) => {
+                let mut tally = self.tally();
+                if answer == Answer::Second {
+                    tally.retried();
+                }
+                tally.succeeded(Instant::now());
+            }
             Err(_) => self.tally().failed(),
         }
     }
 
-    // A server may close an idle connection at any time. If the client sees that before it sends, it takes another
-    // connection (hyper's pool does so by itself). If request and close cross on the way, a client sends a GET again
-    // (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1), and no user sees a failure. Such a crossing is known by its
-    // speed: the connection ends before even the quickest answer could have come. Whatever ends later was cut by a
-    // server that had the request, and counts.
-    async fn on_kept_connection(&self) -> Result<(), Failure> {
-        let sent = Instant::now();
-        let answered = self.once(&self.kept).await;
-        let took = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
-        let quickest = self.quickest_us.load(Ordering::Relaxed);
+    // See the rules at the top of this file. The second try is on a connection of its own.
+    async fn on_kept_connection(&self) -> Result<Answer, Failure> {
+        let (answered, reused) = reuse::observed(self.once(&self.kept)).await;
         match answered {
-            Ok(()) if quickest == 0 || took < quickest => {
-                self.quickest_us.store(took, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(Failure::Broke) if took < quickest => self.once(&self.fresh).await,
+            Err(Failure::Closed) if reused => self.once(&self.fresh).await.map(|_| Answer::Second),
             other => other,
         }
     }
 
-    async fn once(&self, client: &Client) -> Result<(), Failure> {
+    async fn once(&self, client: &Client) -> Result<Answer, Failure> {
         let mut request = client.get(self.url.clone()).timeout(REQUEST_TIMEOUT);
         if std::ptr::eq(client, &self.fresh) {
             request = request.header(header::CONNECTION, "close");
         }
-        let mut response = request.send().await.map_err(|e| failure(&e))?;
+        let mut response =
+            request.send().await.map_err(|e| if reuse::was_closed(&e) { Failure::Closed } else { Failure::Other })?;
         if response.status().is_server_error() {
             return Err(Failure::Other);
         }
@@ -174,10 +184,6 @@ impl Target {
                 break;
             }
         }
-        Ok(())
+        Ok(Answer::First)
     }
-}
-
-fn failure(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() || error.is_connect() { Failure::Other } else { Failure::Broke }
 }

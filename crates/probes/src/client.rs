@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use reqwest::{Client, ClientBuilder, Url, redirect};
 
-use crate::text;
+use crate::{reuse, text};
 
 /// What Sealift calls itself in requests.
 const USER_AGENT: &str = concat!("sealift/", env!("CARGO_PKG_VERSION"));
@@ -36,7 +36,7 @@ pub(crate) fn build(url: &Url, connections: Connections) -> Result<Client, Strin
         Connections::Fresh => 0,
         Connections::Kept(most) => most,
     };
-    let builder = builder(url).http1_only().pool_max_idle_per_host(idle);
+    let builder = reuse::observable(builder(url)).http1_only().pool_max_idle_per_host(idle);
     builder.build().map_err(|e| format!("the HTTP client cannot be set up: {}", text::innermost(&e)))
 }
 

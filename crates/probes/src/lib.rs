@@ -11,6 +11,7 @@ mod http_answer;
 mod logs;
 mod placeholders;
 mod prober;
+mod reuse;
 mod tally;
 mod text;
 mod webhook;

@@ -9,6 +9,7 @@ use sealift_engine::ports::probe::Availability;
 pub(crate) struct Tally {
     requests: u64,
     failed: u64,
+    retried: u64,
     last_success: Instant,
     longest_gap: Duration,
 }
@@ -16,7 +17,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// Starts counting; time until the first success is a gap too.
     pub(crate) fn starting(at: Instant) -> Self {
-        Self { requests: 0, failed: 0, last_success: at, longest_gap: Duration::ZERO }
+        Self { requests: 0, failed: 0, retried: 0, last_success: at, longest_gap: Duration::ZERO }
     }
 
     /// A request was sent.
@@ -29,6 +30,11 @@ impl Tally {
         self.failed += 1;
     }
 
+    /// A request was asked again on a new connection, and answered there.
+    pub(crate) fn retried(&mut self) {
+        self.retried += 1;
+    }
+
     /// A request succeeded, its answer being complete at `at`.
     pub(crate) fn succeeded(&mut self, at: Instant) {
         self.longest_gap = self.gap_at(at);
@@ -39,7 +45,7 @@ impl Tally {
     /// The counts, the time from the last success to `at` being a gap too.
     pub(crate) fn at(&self, at: Instant) -> Availability {
         let longest_gap_ms = u64::try_from(self.gap_at(at).as_millis()).unwrap_or(u64::MAX);
-        Availability { requests: self.requests, failed: self.failed, longest_gap_ms }
+        Availability { requests: self.requests, failed: self.failed, retried: self.retried, longest_gap_ms }
     }
 
     fn gap_at(&self, at: Instant) -> Duration {
@@ -64,7 +70,7 @@ mod tests {
         assert_eq!(tally.at(at(130)).longest_gap_ms, 60);
         tally.sent();
         tally.failed();
-        assert_eq!(tally.at(at(200)), Availability { requests: 6, failed: 1, longest_gap_ms: 80 });
+        assert_eq!(tally.at(at(200)), Availability { requests: 6, failed: 1, retried: 0, longest_gap_ms: 80 });
         assert_eq!(tally.at(at(10)).longest_gap_ms, 60, "an instant in the past opens no gap");
     }
 }

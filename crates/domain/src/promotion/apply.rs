@@ -56,6 +56,7 @@ impl Promotion {
             immutable_tags: std::collections::BTreeMap::new(),
             schema: None,
             migrated: false,
+            unmoved_tags: std::collections::BTreeMap::new(),
             undo: None,
             definition: None,
             cost: None,
@@ -226,6 +227,7 @@ impl Promotion {
                 return Err(self.illegal("done", Some("what runs is not what was switched to")));
             }
             Done::Verify(summary) => self.verification = Some(summary),
+            Done::MoveTags { unmoved, .. } => self.unmoved_tags = unmoved,
             _ => {}
         }
         self.migrated |= migrates;
@@ -260,7 +262,10 @@ impl Promotion {
                 self.restored = Some(summary);
                 Ok(Stage::Back { step: Step::RestoreTags, cause })
             }
-            Done::RestoreTags { .. } => Ok(Stage::Ended(self.ended_restored(cause))),
+            Done::RestoreTags { unmoved, .. } => {
+                self.unmoved_tags = unmoved;
+                Ok(Stage::Ended(self.ended_restored(cause)))
+            }
             _ => Err(self.illegal("done", None)),
         }
     }

@@ -232,6 +232,9 @@ pub struct Promotion {
     /// Whether it has migrated the database, or may have: a migration that failed may have done half of its work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub migrated: bool,
+    /// Moving tags that may still name what they named before the end of it: the registry did not answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unmoved_tags: BTreeMap<ComponentName, Vec<Tag>>,
     /// What to go back to; recorded before anything live is touched, never lost.
     pub undo: Option<Undo>,
     /// The digest of the definition that the candidate was started from.

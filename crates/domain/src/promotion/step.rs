@@ -91,6 +91,9 @@ pub enum Done {
     MoveTags {
         /// By component.
         tags: BTreeMap<ComponentName, Vec<Tag>>,
+        /// In a rollback: those that could not be moved, because the registry did not answer.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        unmoved: BTreeMap<ComponentName, Vec<Tag>>,
     },
     /// What was live before is stopped and ready.
     Retire,
@@ -107,6 +110,9 @@ pub enum Done {
     RestoreTags {
         /// Tags that did not exist before and that the registry would not remove.
         left: Vec<Tag>,
+        /// Tags that could not be moved back, because the registry did not answer.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        unmoved: BTreeMap<ComponentName, Vec<Tag>>,
     },
 }
 

@@ -252,6 +252,10 @@ impl Driver for ComposeDriver {
         self.read_back().await
     }
 
+    async fn has(&self, image: &Pinned) -> Result<bool, DriverError> {
+        Ok(self.engine.image(&image.to_string()).await?.is_some_and(|local| local.is(image)))
+    }
+
     async fn migrate(
         &self,
         deployment: &Deployment,

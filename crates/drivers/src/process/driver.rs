@@ -273,6 +273,10 @@ impl Driver for ProcessDriver {
         }
     }
 
+    async fn has(&self, image: &Pinned) -> Result<bool, DriverError> {
+        Ok(self.images.find(image.digest).is_some())
+    }
+
     async fn migrate(
         &self,
         deployment: &Deployment,

@@ -118,6 +118,12 @@ pub trait Driver: Send + Sync {
     /// What is live now, read from what runs it.
     async fn observe(&self) -> Result<Observed, DriverError>;
 
+    /// Whether the host has this image under this digest, so that it can be started without any registry. A driver that
+    /// cannot tell says no.
+    async fn has(&self, _image: &Pinned) -> Result<bool, DriverError> {
+        Ok(false)
+    }
+
     /// Runs a migration once, from the candidate, before anything is switched. Asked again with the same key, it reports the
     /// recorded outcome and does not run again. [`DriverErrorKind::Migrate`] if it failed or its outcome is unknown; a kind
     /// of [`DriverErrorKind::began_nothing`] only if it never began under this key, in an earlier run either.

@@ -36,6 +36,9 @@ pub struct Availability {
     pub requests: u64,
     /// Requests that were refused, broke off, timed out, or answered with 5xx.
     pub failed: u64,
+    /// Successes among them that took a second try: the kept connection was closed before any answer, and a new one answered.
+    #[serde(default)]
+    pub retried: u64,
     /// The longest time between the ends of two successful requests one after the other, in milliseconds.
     pub longest_gap_ms: u64,
 }

@@ -26,6 +26,7 @@ use crate::{
     ports::driver::{Deployment, Driver},
     progress::{Observer, Progress},
     request::change,
+    silent,
     world::World,
 };
 use steps::{Outcome, StepError};
@@ -139,6 +140,7 @@ impl<'a> Worker<'a> {
         let began = self.world.clock.now();
         let ledger = self.book.ledger().await?;
         let gathered = gather::gather(self.world, &ledger, promotion(&ledger, id)?).await?;
+        let on_host = silent::rests_on_host(self.world, &ledger, promotion(&ledger, id)?, &gathered).await?;
         let definition = judge::definition(self.world, promotion(&ledger, id)?)?;
         let judged = self
             .book
@@ -149,7 +151,7 @@ impl<'a> Worker<'a> {
                     return Ok(Decision::nothing(None));
                 }
                 let facts = judge::facts(ground.ledger, promotion, gathered.clone(), ground.now)?;
-                let judgement = judge::judge(ground.ledger, promotion, &facts, definition)?;
+                let judgement = judge::judge(ground.ledger, promotion, &facts, definition, on_host)?;
                 let value = (judgement.gates.clone(), judgement.next.clone());
                 let news = PromotionEvent::Judged(judgement);
                 Ok(Decision { drafts: self.judged(ground, promotion, news, &value.1)?, value: Some(value) })

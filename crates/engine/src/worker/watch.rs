@@ -46,6 +46,7 @@ impl Watches {
 /// The findings of several probes as one.
 pub(super) fn total(found: &[(AvailabilityCheck, Availability)]) -> Availability {
     found.iter().fold(Availability::default(), |sum, (_, a)| Availability {
+        retried: sum.retried + a.retried,
         requests: sum.requests + a.requests,
         failed: sum.failed + a.failed,
         longest_gap_ms: sum.longest_gap_ms.max(a.longest_gap_ms),

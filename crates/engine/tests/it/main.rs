@@ -3,6 +3,7 @@
 
 mod costs;
 mod leases;
+mod offline;
 mod rehearsals;
 mod steps;
 mod stubs;

@@ -69,6 +69,10 @@ pub(crate) struct Script {
     pub(crate) metered: Mutex<bool>,
     /// How candidates stand beside what is live; beside it, unless something else is said.
     pub(crate) candidate: Mutex<Option<Candidate>>,
+    /// How the registry answers everything, if not as it should.
+    pub(crate) registry: Mutex<Option<RegistryErrorKind>>,
+    /// Whether the host has every image.
+    pub(crate) has_images: Mutex<bool>,
     /// What is done at the beginning of a step, once.
     pub(crate) during: Mutex<BTreeMap<Step, Box<dyn FnOnce() + Send>>>,
 }
@@ -148,6 +152,15 @@ impl Host for StubHost {
 
 struct StubRegistry(Arc<Script>);
 
+impl StubRegistry {
+    fn answers(&self) -> Result<(), RegistryError> {
+        match *self.0.registry.lock().unwrap() {
+            Some(kind) => Err(registry_error(kind)),
+            None => Ok(()),
+        }
+    }
+}
+
 fn registry_error(kind: RegistryErrorKind) -> RegistryError {
     RegistryError { kind, message: "the script says so".into() }
 }
@@ -155,6 +168,7 @@ fn registry_error(kind: RegistryErrorKind) -> RegistryError {
 #[async_trait]
 impl Registry for StubRegistry {
     async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, RegistryError> {
+        self.answers()?;
         Ok(self.0.tags.lock().unwrap().get(&(repository.clone(), tag.clone())).copied())
     }
 
@@ -180,6 +194,7 @@ impl Registry for StubRegistry {
     }
 
     async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError> {
+        self.answers()?;
         let platform = PlatformImage {
             platform: "linux/amd64".into(),
             digest: image.digest,
@@ -198,11 +213,9 @@ impl Registry for StubRegistry {
     }
 
     async fn copy(&self, _: &Pinned, _: &Repository, _: &dyn CopyObserver) -> Result<Copied, RegistryError> {
-        if self.0.step(Step::Copy, "") {
-            Err(registry_error(RegistryErrorKind::Transient))
-        } else {
-            Ok(Copied::default())
-        }
+        let failed = self.0.step(Step::Copy, "");
+        self.answers()?;
+        if failed { Err(registry_error(RegistryErrorKind::Transient)) } else { Ok(Copied::default()) }
     }
 
     async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {
@@ -213,6 +226,7 @@ impl Registry for StubRegistry {
             TagMode::Moving => Step::MoveTags,
         };
         let failed = self.0.step(step, "");
+        self.answers()?;
         // A tag may have been written although the answer was lost.
         if !failed || step == Step::MoveTags {
             self.0.tags.lock().unwrap().insert((image.repository.clone(), tag.clone()), image.digest);
@@ -265,6 +279,10 @@ impl Driver for StubDriver {
         let step = if self.0.count(Step::Restore) > 0 { Step::ConfirmRestored } else { Step::RecordUndo };
         self.done(step, "", DriverErrorKind::Unreachable)?;
         Ok(self.running())
+    }
+
+    async fn has(&self, _: &Pinned) -> Result<bool, DriverError> {
+        Ok(*self.0.has_images.lock().unwrap())
     }
 
     async fn migrate(&self, d: &Deployment, argv: &[String], _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
@@ -341,7 +359,7 @@ struct StubWatch;
 #[async_trait]
 impl Watch for StubWatch {
     fn so_far(&self) -> Availability {
-        Availability { requests: 50, failed: 0, longest_gap_ms: 20 }
+        Availability { requests: 50, failed: 0, retried: 0, longest_gap_ms: 20 }
     }
 
     async fn stop(self: Box<Self>) -> Availability {
@@ -552,6 +570,11 @@ impl Stage {
             let id = self.ask(Kind::Promote, n, to).await;
             assert_eq!(self.run(id).await, Status::Completed, "{to}");
         }
+    }
+
+    /// Another policy, which nobody has to sign.
+    pub(crate) async fn accept(&self, policy: Policy) {
+        init::change(&self.book().await, &NoSignatures, policy, BTreeMap::new(), &[]).await.unwrap();
     }
 
     pub(crate) fn tag(&self, to: &str) -> Option<Digest> {

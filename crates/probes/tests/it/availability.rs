@@ -111,25 +111,55 @@ async fn closing_idle_connections_is_no_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kept_connection_closed_under_a_request_is_a_failure() {
-    let script = |r: &Request| if r.nth_here > 0 { Reply::Close.after(1000) } else { Reply::status(200) };
-    let server = Server::start(script).await;
-    let watch = watch(&server.url, 50).await;
-    until(&*watch, |a| a.failed > 0).await;
-    let counts = watch.stop().await;
-    let cut = server.requests().iter().filter(|r| r.nth_here > 0).count() as u64;
-    assert_eq!(counts.failed, cut, "{counts:?}");
+async fn a_reused_connection_closed_exactly_when_the_request_comes_is_asked_again() {
+    for after in [0, 300] {
+        let script = move |r: &Request| if r.nth_here > 0 { Reply::Close.after(after) } else { Reply::status(200) };
+        let server = Server::start(script).await;
+        let watch = watch(&server.url, 50).await;
+        until(&*watch, |a| a.retried >= 3).await;
+        let counts = watch.stop().await;
+        let closed = server.requests().iter().filter(|r| r.nth_here > 0).count() as u64;
+        assert_eq!((counts.failed, counts.retried), (0, closed), "closed after {after} ms: {counts:?}");
+        assert_eq!(server.requests().len() as u64, counts.requests + closed, "each once more, and on a new connection");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_crosses_the_close_of_its_connection_is_sent_again() {
-    // Good answers take a second; a connection that ends at once cannot have been closed because of the request.
-    let script = |r: &Request| if r.nth_here > 0 { Reply::Close } else { Reply::status(200).after(1000) };
+async fn a_second_try_that_is_not_answered_well_is_a_failure() {
+    // Kept connections are closed at their second request, and new ones that do not stay are refused an answer.
+    let script = |r: &Request| match () {
+        () if is_fresh(r) => Reply::status(503),
+        () if r.nth_here > 0 => Reply::Close,
+        () => Reply::status(200),
+    };
     let server = Server::start(script).await;
-    let watch = watch(&server.url, 20).await;
+    let watch = watch(&server.url, 50).await;
     until(&*watch, |_| server.requests().iter().filter(|r| r.nth_here > 0).count() >= 3).await;
     let counts = watch.stop().await;
-    assert_eq!(counts.failed, 0, "{counts:?}");
+    let fresh = server.requests().iter().filter(|r| is_fresh(r)).count() as u64;
+    assert_eq!((counts.failed, counts.retried), (fresh, 0), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_connection_that_was_to_be_kept_is_not_asked_again() {
+    let server = Server::start(|r| if is_fresh(r) { Reply::status(200) } else { Reply::Close }).await;
+    let watch = watch(&server.url, 50).await;
+    until(&*watch, |a| a.requests >= 20).await;
+    let counts = watch.stop().await;
+    assert_eq!((counts.failed, counts.retried), (counts.requests.div_ceil(2), 0), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_on_a_reused_connection_is_a_failure() {
+    for broken in ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", "nonsense\r\n\r\n"] {
+        let script = |r: &Request| if r.nth_here > 0 { Reply::Raw(broken) } else { Reply::status(200) };
+        let server = Server::start(script).await;
+        let watch = watch(&server.url, 50).await;
+        until(&*watch, |_| server.requests().iter().filter(|r| r.nth_here > 0).count() >= 3).await;
+        let counts = watch.stop().await;
+        let cut = server.requests().iter().filter(|r| r.nth_here > 0).count() as u64;
+        assert_eq!((counts.failed, counts.retried), (cut, 0), "{broken:?}: {counts:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

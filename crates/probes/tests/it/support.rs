@@ -122,6 +122,8 @@ pub(crate) enum Reply {
     After(Duration, Box<Reply>),
     /// Closes the connection without an answer.
     Close,
+    /// Says exactly this, and closes the connection.
+    Raw(&'static str),
 }
 
 impl Reply {
@@ -216,6 +218,10 @@ async fn reply(stream: &mut TcpStream, mut reply: Reply) -> bool {
                 continue;
             }
             Reply::Close => return false,
+            Reply::Raw(text) => {
+                drop(stream.write_all(text.as_bytes()).await);
+                return false;
+            }
             Reply::ThenClose(status) => (status, "", Vec::new(), false),
             Reply::Answer { status, headers, body } => (status, headers, body, true),
         };

@@ -6,7 +6,7 @@ use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, ApprovalStatement, Decision},
     promotion::{Kind, PromotionId, Stage, Wait},
 };
-use sealift_engine::{database, decide, places, ports::clock::Clock};
+use sealift_engine::{database, decide, outbox, places, ports::clock::Clock};
 use serde_json::json;
 
 use super::{Ends, Global};
@@ -64,6 +64,10 @@ pub(super) async fn decide(
     let bytes = serde_json::to_vec(&statement).unwrap_or_default();
     let signature = identity.sign(APPROVAL_NAMESPACE, &bytes).map_err(one)?;
     decide::accept(&session.book, session.world.signatures.as_ref(), &bytes, &signature, reason)
+        .await
+        .map_err(|e| one(failure::of_engine(e)))?;
+    // A rejection ends the promotion, and no later run works on it: whoever waits for it hears of it from here.
+    outbox::deliver(&session.book, &session.world, outbox::Effort::Full)
         .await
         .map_err(|e| one(failure::of_engine(e)))?;
     conclude(shell, global, &statement, ledger.promotions.get(&id).map(|p| p.kind));

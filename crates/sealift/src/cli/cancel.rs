@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sealift_domain::promotion::{PromotionId, Status};
-use sealift_engine::decide;
+use sealift_engine::{decide, outbox};
 
 use super::{Ends, Global};
 use crate::{diagnostic::catalogue::Exit, failure, identity, session::Session, shell::Shell};
@@ -30,6 +30,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let policy = session.same_policy().await.map_err(one)?;
     let by = identity::find(shell, &policy, args.identity.as_deref()).map_err(one)?.map(|identity| identity.person);
     decide::withdraw(&session.book, args.promotion, by, args.reason).await.map_err(|e| one(failure::of_engine(e)))?;
+    outbox::deliver(&session.book, &session.world, outbox::Effort::Full)
+        .await
+        .map_err(|e| one(failure::of_engine(e)))?;
     let ledger = session.ledger().await.map_err(one)?;
     let status = ledger.promotions.get(&args.promotion).map_or(Status::Cancelled, |promotion| promotion.status());
     if global.json() {

@@ -78,7 +78,7 @@ pub(super) async fn trial(
     let gathered = gather::gather(&session.world, &ledger, &promotion).await.map_err(engine)?;
     let facts = judge::facts(&ledger, &promotion, gathered, now).map_err(engine)?;
     let definition = judge::definition(&session.world, &promotion).map_err(engine)?;
-    let judgement = judge::judge(&ledger, &promotion, &facts, definition).map_err(engine)?;
+    let judgement = judge::judge(&ledger, &promotion, &facts, definition, false).map_err(engine)?;
     Ok(Trial { promotion, gates: judgement.gates, next: judgement.next, schema: judgement.schema })
 }
 

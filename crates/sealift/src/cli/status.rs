@@ -213,6 +213,13 @@ fn needs_attention(ledger: &Ledger) -> Vec<String> {
     for hold in ledger.holds.values() {
         lines.push(format!("on hold: {} ({})", short_scope(&hold.scope), hold.reason));
     }
+    for environment in ledger.policy.iter().flat_map(|policy| policy.environments.keys()) {
+        let touched = |p: &&std::sync::Arc<Promotion>| {
+            p.to == *environment && matches!(p.status(), Status::Completed | Status::RolledBack)
+        };
+        let last = ledger.promotions.values().rev().find(touched);
+        lines.extend(last.and_then(|last| view::unmoved_in_words(ledger, last)).map(|words| format!("tags: {words}")));
+    }
     let undelivered = ledger.outbox.pending().count();
     if undelivered > 0 {
         lines.push(format!(
@@ -289,6 +296,9 @@ fn promotion_json(ledger: &Ledger, promotion: &Promotion) -> serde_json::Value {
     });
     value["cost"] = json!(promotion.cost);
     value["rebuild"] = rebuild_json(ledger, &promotion.to);
+    if !promotion.unmoved_tags.is_empty() {
+        value["unmoved_tags"] = json!(promotion.unmoved_tags);
+    }
     value
 }
 
@@ -375,6 +385,9 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
     let mut story = String::new();
     for line in text::wrap(&style.clean(&line), style.width) {
         story.push_str(&format!("{}\n", style.paint(tone, &line)));
+    }
+    if let Some(words) = view::unmoved_in_words(ledger, promotion) {
+        story.push_str(&format!("{}\n", text::hang("  tags: ", &style.clean(&words), style.width)));
     }
     if let Some(who) = approvers(ledger, promotion) {
         story.push_str(&format!("{}\n", text::hang("  who: ", &style.clean(&who), style.width)));

@@ -11,7 +11,7 @@ use sealift_registry::{
     },
 };
 
-use crate::place::Place;
+use crate::{place::Place, webhook::Receiver};
 
 /// A release that was verified in staging.
 fn staged(place: &Place) {
@@ -298,6 +298,22 @@ fn exit_10_rejected_withdrawn_superseded_and_lapsed() {
     }
     place.run(&["promote", "--to", "production"]).ends(10).says("CANCELLED");
     unchanged(&place, None);
+}
+
+#[test]
+fn exit_10_is_told_by_the_command_that_ends_the_promotion() {
+    let (place, receiver) = (Place::new(), Receiver::start());
+    let text = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
+    place.write("sealift.yaml", &format!("{text}notify:\n  - {{webhook: \"{}\", on: [cancelled]}}\n", receiver.url()));
+    staged(&place);
+    let told = |id| receiver.of(id).into_iter().map(|notice| notice.body["reason"].clone()).collect::<Vec<_>>();
+    let rejected = place.request();
+    assert_eq!(told(rejected), Vec::<serde_json::Value>::new());
+    place.run(&["reject", "--reason", "not on a Friday", "--identity", "keys/ana"]).ends(0);
+    assert_eq!(told(rejected), ["not on a Friday"]);
+    let withdrawn = place.request();
+    place.run(&["cancel", &withdrawn.to_string(), "--reason", "a typing error"]).ends(0);
+    assert_eq!(told(withdrawn), ["a typing error"]);
 }
 
 #[test]

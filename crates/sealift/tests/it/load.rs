@@ -8,7 +8,7 @@
 //! server's log is to be looked at as well.
 //!
 //! It is no user of `sealift-probes`: what availability checks find should not be measured by themselves. The availability
-//! watch takes a kept connection that breaks for a failure unless it broke sooner than the quickest answer came.
+//! watch follows the same rule.
 
 use std::{
     io::{BufRead, BufReader},

@@ -22,6 +22,7 @@ mod race;
 mod real;
 mod real_registry;
 mod rehearse;
+mod reload;
 mod road;
 mod schema;
 mod signature;

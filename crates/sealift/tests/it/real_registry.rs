@@ -68,6 +68,18 @@ impl RealRegistry {
         Some(Self { process, port, _directory: directory })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Stops it; what it holds stays.
+    pub(crate) fn stop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        assert!(TcpStream::connect(("127.0.0.1", self.port)).is_err(), "port {} still answers", self.port);
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

@@ -115,12 +115,12 @@ pub(super) fn done(step: Step) -> Done {
         Step::Prepare => Done::Prepare { definition: digest("definition") },
         Step::Switch => Done::Switch { running: running("new") },
         Step::Verify => Done::Verify(summary),
-        Step::MoveTags => Done::MoveTags { tags: BTreeMap::new() },
+        Step::MoveTags => Done::MoveTags { tags: BTreeMap::new(), unmoved: BTreeMap::new() },
         Step::Retire => Done::Retire,
         Step::Discard => Done::Discard,
         Step::Restore => Done::Restore { running: running("old") },
         Step::ConfirmRestored => Done::ConfirmRestored(summary),
-        Step::RestoreTags => Done::RestoreTags { left: Vec::new() },
+        Step::RestoreTags => Done::RestoreTags { left: Vec::new(), unmoved: BTreeMap::new() },
     }
 }
 

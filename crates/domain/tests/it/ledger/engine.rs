@@ -185,13 +185,13 @@ pub(super) fn done(world: &World, id: PromotionId, step: Step, luck: Luck) -> Do
         Step::Switch if other => Done::Switch { running: running(release(200)) },
         Step::Switch => Done::Switch { running: running(promotion.release.clone()) },
         Step::Verify => Done::Verify(summary()),
-        Step::MoveTags => Done::MoveTags { tags: BTreeMap::new() },
+        Step::MoveTags => Done::MoveTags { tags: BTreeMap::new(), unmoved: BTreeMap::new() },
         Step::Retire => Done::Retire,
         Step::Discard => Done::Discard,
         Step::Restore if other => Done::Restore { running: running(release(200)) },
         Step::Restore => Done::Restore { running: promotion.undo.as_ref().unwrap().previous.clone() },
         Step::ConfirmRestored => Done::ConfirmRestored(summary()),
-        Step::RestoreTags => Done::RestoreTags { left: Vec::new() },
+        Step::RestoreTags => Done::RestoreTags { left: Vec::new(), unmoved: BTreeMap::new() },
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use sealift_domain::{
+    digest::Digest,
     name::ComponentName,
-    promotion::{Done, Kind},
+    promotion::{Cause, Done, Kind, Stage, Step},
     quantity::{ByteSize, Period},
-    reference::{Pinned, Tag},
+    reference::{Pinned, Repository, Tag},
     schema::{AfterMigration, Expected},
     tag::TagTemplateError,
     undo::{Observed, Undo},
@@ -17,6 +18,7 @@ use crate::{
     code, database, places,
     ports::registry::{Copied, CopyEvent, CopyObserver, RegistryError, RegistryErrorKind, TagMode},
     progress::{Observer, Progress},
+    silent,
     worker::Worker,
 };
 
@@ -37,10 +39,17 @@ impl Worker<'_> {
         let sources = places::sources(context.ledger, context.promotion)?;
         let targets = places::targets(context.ledger, &context.promotion.release, &context.promotion.to)?;
         let mut total = Copied::default();
-        let mut most_tries = 1;
+        let (mut most_tries, mut on_host) = (1, None);
         for (name, source) in &sources {
             let Some(target) = targets.get(name) else { continue };
-            let (copied, tries) = self.copy_with_retries(context, source, target).await?;
+            let (copied, tries) = match self.copy_with_retries(context, source, target).await {
+                Ok(copied) => copied,
+                Err(error) if self.rests_on_host(context, target, &error).await => {
+                    on_host = Some(error.message);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             total.bytes += copied.bytes;
             total.blobs_copied += copied.blobs_copied;
             total.blobs_mounted += copied.blobs_mounted;
@@ -54,7 +63,22 @@ impl Worker<'_> {
             skipped: total.blobs_skipped,
             tries: most_tries,
         };
-        Ok(Outcome::new(done, copy_in_words(&total)))
+        let found = match on_host {
+            Some(why) => format!("the host has the image; the registry does not answer: {why}"),
+            None => copy_in_words(&total),
+        };
+        Ok(Outcome::new(done, found))
+    }
+
+    /// Whether a rollback goes on with the image that the host has, since the registry does not answer.
+    async fn rests_on_host(&self, context: &Context<'_>, target: &Pinned, error: &RegistryError) -> bool {
+        if !bridged(context, error) {
+            return false;
+        }
+        match self.world.driver(&context.promotion.to) {
+            Ok(driver) => silent::has(driver.as_ref(), target).await,
+            Err(_) => false,
+        }
     }
 
     async fn copy_with_retries(
@@ -68,6 +92,8 @@ impl Worker<'_> {
             let observer = CopyProgress(self.observer);
             match self.world.registry.copy(source, &target.repository, &observer).await {
                 Ok(copied) => return Ok((copied, attempt)),
+                // The client has tried its requests again already; what the host has needs no more patience.
+                Err(error) if self.rests_on_host(context, target, &error).await => return Err(error),
                 Err(error) if attempt < COPY_TRIES && may_pass(error.kind) => {
                     let why = error.message.clone();
                     self.observer.on(&Progress::Retry { step: context.step, attempt, why });
@@ -80,48 +106,74 @@ impl Worker<'_> {
     }
 
     pub(super) async fn tag_immutable(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
-        let tags = self.write_tags(context, TagMode::Immutable).await?;
-        let found = tags_in_words(&tags);
+        let Written { tags, silent, .. } = self.write_tags(context, TagMode::Immutable).await?;
+        let found = match silent {
+            // They were written when the release was promoted, and nobody may have moved them since.
+            Some(why) => format!("left as they are, the registry does not answer: {why}"),
+            None => tags_in_words(&tags),
+        };
         Ok(Outcome::new(Done::TagImmutable { tags }, found))
     }
 
     pub(super) async fn move_tags(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
-        let tags = self.write_tags(context, TagMode::Moving).await?;
-        let found = tags_in_words(&tags);
-        Ok(Outcome::new(Done::MoveTags { tags }, found))
+        let Written { tags, unmoved, silent } = self.write_tags(context, TagMode::Moving).await?;
+        let found = match silent {
+            Some(why) => format!("not moved: {}; the registry does not answer: {why}", tags_in_words(&unmoved)),
+            None => tags_in_words(&tags),
+        };
+        Ok(Outcome::new(Done::MoveTags { tags, unmoved }, found))
     }
 
-    async fn write_tags(
-        &self,
-        context: &Context<'_>,
-        mode: TagMode,
-    ) -> Result<BTreeMap<ComponentName, Vec<Tag>>, StepError> {
+    /// Writes the tags of one mode. In a rollback, those that a silent registry does not take are told and left.
+    async fn write_tags(&self, context: &Context<'_>, mode: TagMode) -> Result<Written, StepError> {
         let targets = places::targets(context.ledger, &context.promotion.release, &context.promotion.to)?;
-        let tags = rendered_tags(context, mode)?;
-        for (name, tags) in &tags {
-            let Some(image) = targets.get(name) else { continue };
+        let mut written = Written::default();
+        for (name, tags) in rendered_tags(context, mode)? {
+            let Some(image) = targets.get(&name) else { continue };
+            let mut done = Vec::new();
             for tag in tags {
-                self.world.registry.tag(image, tag, mode).await?;
+                // Once it is silent, it is asked no more: each further tag would take as long to fail.
+                if written.silent.is_none() {
+                    match self.world.registry.tag(image, &tag, mode).await {
+                        Ok(()) => {
+                            done.push(tag);
+                            continue;
+                        }
+                        Err(error) if bridged(context, &error) => written.silent = Some(error.message),
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                written.unmoved.entry(name.clone()).or_default().push(tag);
             }
+            written.tags.insert(name, done);
         }
-        Ok(tags)
+        Ok(written)
     }
 
     pub(super) async fn record_undo(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
         let driver = self.world.driver(&context.promotion.to)?;
         let previous = driver.observe().await?;
         let targets = places::targets(context.ledger, &context.promotion.release, &context.promotion.to)?;
-        let mut tags = BTreeMap::new();
+        let (mut tags, mut silent) = (BTreeMap::new(), None::<String>);
         for (name, moving) in rendered_tags(context, TagMode::Moving)? {
             let Some(image) = targets.get(&name) else { continue };
             let mut named = BTreeMap::new();
             for tag in moving {
-                let digest = self.world.registry.resolve(&image.repository, &tag).await?;
-                named.insert(tag, digest);
+                if silent.is_some() {
+                    continue;
+                }
+                match self.world.registry.resolve(&image.repository, &tag).await {
+                    Ok(digest) => drop(named.insert(tag, digest)),
+                    Err(error) if bridged(context, &error) => silent = Some(error.message),
+                    Err(error) => return Err(error.into()),
+                }
             }
             tags.insert(name, named);
         }
-        let found = super::deploy::observed_in_words(context.ledger, &previous);
+        let mut found = super::deploy::observed_in_words(context.ledger, &previous);
+        if let Some(why) = silent {
+            found = format!("{found}; what the tags name is not known, the registry does not answer: {why}");
+        }
         let database = self.after_migration(context, &previous).await;
         Ok(Outcome::new(Done::RecordUndo(Undo { previous, tags, database }), found))
     }
@@ -154,39 +206,101 @@ impl Worker<'_> {
     }
 
     pub(super) async fn restore_tags(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
+        let none = || Done::RestoreTags { left: Vec::new(), unmoved: BTreeMap::new() };
+        let Some(undo) = context.promotion.undo.as_ref().filter(|_| may_have_moved(context)) else {
+            return Ok(Outcome::new(none(), "tags never moved"));
+        };
         let targets = places::targets(context.ledger, &context.promotion.release, &context.promotion.to)?;
-        let undo = context.promotion.undo.clone().unwrap_or_else(|| Undo {
-            previous: Observed::Nothing,
-            tags: BTreeMap::new(),
-            database: None,
-        });
-        let registry = self.world.registry.as_ref();
         let (mut moved, mut left) = (0, Vec::new());
+        let (mut unmoved, mut silent) = (BTreeMap::<_, Vec<Tag>>::new(), None);
         for (name, tags) in &undo.tags {
             let Some(image) = targets.get(name) else { continue };
             for (tag, before) in tags {
-                let now = registry.resolve(&image.repository, tag).await?;
-                match before {
-                    _ if now == *before => {}
-                    Some(digest) => {
-                        registry.tag(&image.repository.at(*digest), tag, TagMode::Moving).await?;
-                        moved += 1;
-                    }
-                    None => match registry.untag(&image.repository, tag).await {
-                        Ok(()) => moved += 1,
-                        Err(error) if error.kind == RegistryErrorKind::Unsupported => left.push(tag.clone()),
+                if silent.is_none() {
+                    match self.restore_tag(&image.repository, tag, *before).await {
+                        Ok(Back::Was) => continue,
+                        Ok(Back::Moved) => {
+                            moved += 1;
+                            continue;
+                        }
+                        Ok(Back::Left) => {
+                            left.push(tag.clone());
+                            continue;
+                        }
+                        // The release before runs and is well. What a tag names is told, and no reason to call a person.
+                        Err(error) if error.kind == RegistryErrorKind::Transient => silent = Some(error.message),
                         Err(error) => return Err(error.into()),
-                    },
+                    }
                 }
+                unmoved.entry(name.clone()).or_default().push(tag.clone());
             }
         }
-        let found = match (moved, left.len()) {
-            (0, 0) => "tags never moved".to_owned(),
+        let mut found = match (moved, left.len()) {
+            (0, 0) => "tags are as they were".to_owned(),
             (moved, 0) => format!("{moved} tags moved back"),
             (moved, n) => format!("{moved} tags moved back, {n} new ones could not be removed"),
         };
-        Ok(Outcome::new(Done::RestoreTags { left }, found))
+        if let Some(why) = silent {
+            let names = tags_in_words(&unmoved);
+            found = format!("{moved} tags moved back, not {names}; the registry does not answer: {why}");
+        }
+        Ok(Outcome::new(Done::RestoreTags { left, unmoved }, found))
     }
+
+    async fn restore_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        before: Option<Digest>,
+    ) -> Result<Back, RegistryError> {
+        let registry = self.world.registry.as_ref();
+        if registry.resolve(repository, tag).await? == before {
+            return Ok(Back::Was);
+        }
+        let done = match before {
+            Some(digest) => registry.tag(&repository.at(digest), tag, TagMode::Moving).await,
+            None => registry.untag(repository, tag).await,
+        };
+        match done {
+            Ok(()) => Ok(Back::Moved),
+            Err(error) if before.is_none() && error.kind == RegistryErrorKind::Unsupported => Ok(Back::Left),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What became of tags that were to be written.
+#[derive(Default)]
+struct Written {
+    /// Those that were, by component.
+    tags: BTreeMap<ComponentName, Vec<Tag>>,
+    /// Those that were not.
+    unmoved: BTreeMap<ComponentName, Vec<Tag>>,
+    /// How the registry's silence shows, if it is silent.
+    silent: Option<String>,
+}
+
+/// What became of a tag on the way back.
+enum Back {
+    /// It never named anything else.
+    Was,
+    /// It names what it named.
+    Moved,
+    /// It is new, and the registry does not remove tags.
+    Left,
+}
+
+/// Whether the promotion turned back at a step by which a moving tag may have been moved.
+fn may_have_moved(context: &Context<'_>) -> bool {
+    match &context.promotion.stage {
+        Stage::Back { cause: Cause::Failed { step, .. }, .. } => *step >= Step::MoveTags,
+        _ => true,
+    }
+}
+
+/// Whether a rollback goes on without the registry: it does not answer, and nothing else is wrong with it.
+fn bridged(context: &Context<'_>, error: &RegistryError) -> bool {
+    context.promotion.kind == Kind::Rollback && error.kind == RegistryErrorKind::Transient
 }
 
 /// Whether trying again can help.

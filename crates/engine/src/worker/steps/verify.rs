@@ -172,11 +172,15 @@ pub(crate) fn availability_result(
     found: &Availability,
 ) -> CheckResult {
     let answered = found.requests.saturating_sub(found.failed);
+    let again = match found.retried {
+        0 => String::new(),
+        n => format!(" ({n} asked again on a new connection)"),
+    };
     CheckResult {
         check: format!("availability {}", check.availability),
         passed: check.min.reached_by(answered, found.requests),
         found: format!(
-            "{} of {} requests failed, longest gap {} ms, {} wanted",
+            "{} of {} requests failed{again}, longest gap {} ms, {} wanted",
             found.failed, found.requests, found.longest_gap_ms, check.min
         ),
         output: Vec::new(),

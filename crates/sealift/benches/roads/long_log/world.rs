@@ -177,7 +177,7 @@ struct Steady;
 #[async_trait]
 impl Watch for Steady {
     fn so_far(&self) -> Availability {
-        Availability { requests: 100, failed: 0, longest_gap_ms: 12 }
+        Availability { requests: 100, failed: 0, retried: 0, longest_gap_ms: 12 }
     }
 
     async fn stop(self: Box<Self>) -> Availability {

@@ -92,8 +92,6 @@ fn what_is_rejected_is_cancelled() {
     stage.staged("1.1.0");
     let id = stage.place.request();
     stage.place.run(&["reject", "--reason", "not on a Friday", "--identity", "keys/ana"]).ends(0);
-    // The approver's machine may not know where notices go; the next run tells it, and asks for nothing without a signature.
-    stage.promote().ends(2).says("E0603");
     stage.ended(id, "cancelled", "", 10, Some(("1.0.0", &good)));
     stage.place.run(&["status", &id.to_string()]).ends(0).says("not on a Friday").says("E0414");
     assert_eq!(stage.notices(id), ["promotion.approval-wanted", "promotion.cancelled"]);

@@ -5,6 +5,7 @@ mod compose;
 mod coverage;
 mod deploy;
 mod images;
+mod offline;
 pub(crate) mod record;
 mod registry;
 mod relay;
