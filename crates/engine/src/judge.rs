@@ -5,7 +5,7 @@ use sealift_domain::{
     approval::{self, Binding, Consent, Parties},
     digest::Digest,
     failure::{Code, Failure},
-    gate::{ComponentFacts, Fact, Facts, Judged, Path},
+    gate::{ComponentFacts, DatabaseFacts, Fact, Facts, Judged, Path},
     ledger::Ledger,
     name::ComponentName,
     policy::{ApprovalRule, Policy},
@@ -48,8 +48,16 @@ pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Ti
         verified_there: verified_there.cloned(),
         holds: ledger.holds_on(&promotion.release, &promotion.to),
         freezes: ledger.freezes_of(&promotion.to),
-        database: ledger.database_facts(&promotion.to),
+        database: database_facts(ledger, promotion),
     })
+}
+
+fn database_facts(ledger: &Ledger, promotion: &Promotion) -> DatabaseFacts {
+    let mut facts = ledger.database_facts(&promotion.to);
+    if promotion.kind == Kind::Rollback {
+        facts.target = ledger.schema_on_record(&promotion.to, &promotion.release);
+    }
+    facts
 }
 
 /// The digest over what the passing gates used and over the definition that the release would be started from: what an

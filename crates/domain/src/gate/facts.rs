@@ -101,6 +101,16 @@ pub struct DatabaseFacts {
     /// The oldest known-good release that works on it, other than the live one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_safe: Option<Release>,
+    /// For a rollback: what the labels of the release said when it was promoted here, if they were judged then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetFacts>,
+}
+
+/// What was read of a release's labels when it was promoted. Labels cannot change under a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetFacts {
+    /// What they say; `None` where there are none.
+    pub schema: Option<Schema>,
 }
 
 /// The live release, and what it expects of the database.
@@ -136,6 +146,11 @@ impl Facts {
     /// The same, or why it cannot be told. Of several components, those that carry labels must say the same.
     pub(super) fn read_schema(&self) -> Result<Option<Schema>, Finding> {
         let mut said: Option<(&ComponentName, Schema)> = None;
+        let unreadable = self.components.values().any(|c| matches!(c.image, Fact::Unreadable(_)));
+        // The way back must not depend on a registry: what is on record of the very digests is as good as reading again.
+        if let (Kind::Rollback, true, Some(target)) = (self.kind, unreadable, self.database.target) {
+            return Ok(target.schema);
+        }
         for (name, component) in &self.components {
             let image = known_image(name, component)?;
             let schema = Schema::of_image(image).map_err(|why| {

@@ -9,7 +9,7 @@ mod facts;
 mod registry;
 mod verdict;
 
-pub use facts::{ComponentFacts, DatabaseFacts, Fact, Facts, LiveFacts, Path};
+pub use facts::{ComponentFacts, DatabaseFacts, Fact, Facts, LiveFacts, Path, TargetFacts};
 pub use registry::{GateInfo, Required};
 pub use verdict::{Finding, Judged, Verdict};
 

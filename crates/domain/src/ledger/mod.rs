@@ -21,7 +21,7 @@ pub use outbox::{Notice, Outbox};
 use crate::{
     digest::Digest,
     freeze::{Freeze, Hold, HoldScope},
-    gate::{DatabaseFacts, LiveFacts},
+    gate::{DatabaseFacts, LiveFacts, TargetFacts},
     name::{EnvironmentName, PersonId},
     policy::{Contact, Policy},
     promotion::{Promotion, PromotionId, Status},
@@ -124,7 +124,17 @@ impl Ledger {
             at: record.database.clone(),
             live: record.live.as_ref().map(|live| LiveFacts { release: live.release.clone(), schema: live.schema }),
             oldest_safe: self.ways_back(environment).first().map(|past| past.release.clone()),
+            target: None,
         }
+    }
+
+    /// What the labels of a release said when it was promoted to `environment`, if they were judged then.
+    pub fn schema_on_record(&self, environment: &EnvironmentName, release: &Release) -> Option<TargetFacts> {
+        let known = &self.environments.get(environment)?.known_good;
+        let past = known.iter().find(|past| past.release == *release)?;
+        let brought = self.promotions.get(&past.promotion?)?;
+        let judged = brought.judged.iter().any(|judged| judged.gate == "schema" && judged.passed());
+        judged.then_some(TargetFacts { schema: past.schema })
     }
 
     /// The freezes of `environment`, of the policy and placed by hand.

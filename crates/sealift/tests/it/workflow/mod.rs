@@ -10,3 +10,4 @@ pub(crate) mod record;
 mod registry;
 mod relay;
 mod stage;
+mod traffic;
