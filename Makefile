@@ -1,6 +1,6 @@
 # Two commands for a fresh machine with the Rust toolchain: `make demo` and `make test`.
 
-.PHONY: demo test check bench fmt help
+.PHONY: demo test check bench chaos fmt help
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -25,6 +25,11 @@ check: ## Format, lints, and the dependency policy where cargo-deny is installed
 bench: ## Figures of the main paths, as a table
 	@scripts/setup test
 	@cargo bench --quiet --bench roads -- $(ARGS)
+
+chaos: ## The long forms: every kill point, 10,000 requests, a release that dies after a minute, 10,000 edits of a log
+	@scripts/setup test
+	@SEALIFT_LONG=1 SEALIFT_REQUIRE_REAL=1 scripts/with-engine cargo test -p sealift --test it -- --nocapture workflow::kill workflow::traffic
+	@SEALIFT_LONG=1 cargo test -p sealift-store --test tamper
 
 fmt: ## Format
 	cargo fmt --all

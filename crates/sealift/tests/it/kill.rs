@@ -42,7 +42,7 @@ const COUNT: &str = "SEALIFT_TEST_COUNT";
 
 /// On which side of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(crate) enum Side {
     Before,
     After,
 }
@@ -258,16 +258,7 @@ impl Stage {
     }
 
     fn child(&self, scenario: &Scenario, death: Option<(Side, u64)>) -> (Ran, u64) {
-        let count = self.place.path("commits");
-        let mut command = self.place.command(&std::env::current_exe().unwrap());
-        command.args(["kill::child", "--exact", "--nocapture"]).env(ARGUMENTS, scenario.command.join("\n"));
-        command.env(COUNT, &count);
-        if let Some((side, commit)) = death {
-            command.env(DEATH, format!("{} {commit}", if side == Side::Before { "before" } else { "after" }));
-        }
-        let ran = place::finish(command, "the child");
-        let commits = if death.is_none() { read_count(&count) } else { 0 };
-        (ran, commits)
+        run_child(&self.place, scenario.command, death)
     }
 
     /// How often the migration of a release began, where one is configured: it writes to a file of its image.
@@ -281,6 +272,21 @@ impl Stage {
         let text = std::fs::read_to_string(self.place.path("production/starts.log")).unwrap();
         text.lines().map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect()
     }
+}
+
+/// Runs a command of the program in a process that dies at a commit, if it is to. Returns how it ended, and if it lived, how
+/// many commits it made.
+pub(crate) fn run_child(place: &Place, command: &[&str], death: Option<(Side, u64)>) -> (Ran, u64) {
+    let count = place.path("commits");
+    let mut child = place.command(&std::env::current_exe().unwrap());
+    child.args(["kill::child", "--exact", "--nocapture"]).env(ARGUMENTS, command.join("\n"));
+    child.env(COUNT, &count);
+    if let Some((side, commit)) = death {
+        child.env(DEATH, format!("{} {commit}", if side == Side::Before { "before" } else { "after" }));
+    }
+    let ran = place::finish(child, "the child");
+    let commits = if death.is_none() { read_count(&count) } else { 0 };
+    (ran, commits)
 }
 
 fn read_count(file: &Path) -> u64 {

@@ -103,7 +103,7 @@ fn staged_and_broken(stage: &Stage<Compose>) -> Built {
 }
 
 /// A driver that takes a release for healthy that answers at all, so that what is wrong shows only once it is live.
-fn easily_content() -> Compose {
+pub(super) fn easily_content() -> Compose {
     Compose::new(How::BlueGreen)
         .with_lines("    init: true\n    healthcheck: {disable: true}\n")
         .with_setting("health: /")

@@ -5,6 +5,7 @@ mod compose;
 mod coverage;
 mod deploy;
 mod images;
+mod kill;
 mod offline;
 pub(crate) mod record;
 mod registry;
