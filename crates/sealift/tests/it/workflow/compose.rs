@@ -33,6 +33,8 @@ pub(crate) struct Compose {
     settings: String,
     /// Whether staging has the variable that some releases need.
     staging_has: bool,
+    /// More files beside the configuration: names and texts.
+    files: Vec<(String, String)>,
 }
 
 impl Compose {
@@ -46,6 +48,7 @@ impl Compose {
             lines: "    init: true\n".to_owned(),
             settings: String::new(),
             staging_has: true,
+            files: Vec::new(),
         }
     }
 
@@ -58,6 +61,12 @@ impl Compose {
     /// The same with one more setting of production's driver.
     pub(crate) fn with_setting(mut self, setting: &str) -> Self {
         self.settings = format!(", {setting}");
+        self
+    }
+
+    /// The same with one more file beside the configuration.
+    pub(crate) fn with_file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
         self
     }
 
@@ -120,6 +129,7 @@ impl Compose {
         let [_, _, _, status, c, d] = place.ports;
         self.configure(place, &self.lines);
         place.write("check.sh", "exit 0\n");
+        self.files.iter().for_each(|(name, text)| place.write(name, text));
         let (compose, project) = (self.argv(), self.project());
         let common = format!(
             "file: production.yaml, service: web, project: {project}, compose: {compose}, state: production-host, \
