@@ -146,11 +146,7 @@ impl Stage<'_> {
     async fn traffic(&self) -> Result<Box<dyn Watch>, Diagnostic> {
         let prober = sealift_probes::Probes::new(std::sync::Arc::new(SystemClock), self.place.shell.variables.clone());
         let url = self.place.production_url();
-        let connections = match self.place.driver() {
-            "compose" => "each on a connection of its own",
-            _ => "on kept and on fresh connections",
-        };
-        self.say(&format!("From here on, 100 requests a second to {url}, {connections}."));
+        self.say(&format!("From here on, 100 requests a second to {url}, on kept and on fresh connections."));
         let check = AvailabilityCheck { availability: url, min: Default::default(), rate: 100 };
         prober.watch(&check, &CheckContext::default()).await.map_err(failure::usage)
     }

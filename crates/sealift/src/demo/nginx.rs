@@ -88,10 +88,6 @@ impl Drop for Nginx {
 }
 
 /// The whole configuration. Relative paths are relative to the prefix.
-///
-/// No connection of a client is kept. At a reload nginx closes those that are idle, and a request may cross that on its way
-/// without ever being read. A client sends it again (RFC 9112, section 9.3.1), but the count of the traffic takes a crossing
-/// that is slower than the quickest answer for a failure of the service.
 fn configuration(port: u16) -> String {
     // Where it runs as root, its workers would change to an account that may not exist.
     let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
@@ -102,7 +98,6 @@ error_log error.log info;
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
-    keepalive_timeout 0;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
