@@ -393,7 +393,7 @@ mod tests {
         let image: LocalImage = serde_json::from_str(&text).unwrap();
         assert!(image.is(&format!("127.0.0.1:5000/a@{digest}").parse().unwrap()));
         assert!(!image.is(&format!("127.0.0.1:5000/b@{digest}").parse().unwrap()));
-        assert_eq!(image.digests_in("127.0.0.1:5000/a").collect::<Vec<_>>(), [digest]);
+        assert_eq!(image.digests_in("127.0.0.1:5000/a").collect::<Vec<_>>(), [digest.as_str()]);
         assert!(!image.has_health_check());
         let hub: LocalImage =
             serde_json::from_str(&format!(r#"{{"RepoDigests":["team/a@{digest}","a@{digest}"]}}"#)).unwrap();
