@@ -24,6 +24,7 @@ mod real_registry;
 mod rehearse;
 mod road;
 mod schema;
+mod second_engine;
 mod signature;
 mod webhook;
 mod workflow;

@@ -4,6 +4,7 @@
 mod compose;
 mod coverage;
 mod deploy;
+mod host;
 mod images;
 pub(crate) mod record;
 mod registry;
