@@ -123,6 +123,12 @@ impl Nginx {
         Logged { requests: text.lines().count(), failed }
     }
 
+    /// Empties the access log.
+    pub(crate) fn forget_log(&self) {
+        // nginx appends to it, so the next line stands at its beginning.
+        std::fs::write(self.directory.path().join("access.log"), "").unwrap();
+    }
+
     /// The access log: status, seconds, address of the upstream and request on each line.
     pub(crate) fn access_log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("access.log")).unwrap()

@@ -167,7 +167,14 @@ fn spawn(directory: &tempfile::TempDir, live_restore: bool) -> Child {
     command.arg("--host").arg(format!("unix://{}", path("docker.sock").display()));
     command.arg("--data-root").arg(path("data")).arg("--exec-root").arg(path("exec")).arg("--pidfile").arg(path("pid"));
     // What would get in the way of another engine: a default network, the packet filter, names in a shared containerd.
-    command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]);
+    command.args([
+        "--bridge",
+        "none",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--ip-forward=false",
+        "--ip-masq=false",
+    ]);
     command.args(["--containerd-namespace", &name, "--containerd-plugins-namespace", &format!("plugins.{name}")]);
     command.args(live_restore.then_some("--live-restore"));
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
