@@ -213,7 +213,10 @@ fn an_nginx_that_does_not_run_is_said_to_be_that() {
     assert_eq!(stage.place.runs("production"), Some(good.digest), "the upstream names what it did before");
     stage.driver.nginx.as_mut().unwrap().start_again();
     assert_eq!(stage.driver.nginx().version().as_deref(), Some("1.0.0"));
-    stage.place.run(&["hold", "release", "production", "--reason", "nginx runs"]).ends(0);
+    let held = image.digest.to_string();
+    for what in ["production", held.as_str()] {
+        stage.place.run(&["hold", "release", what, "--reason", "nginx runs"]).ends(0);
+    }
     goes_through(&stage, "1.1.0", &image);
 }
 
