@@ -101,7 +101,7 @@ impl Front {
         let state = match restored {
             Ok(()) => match reload(nginx).await {
                 Ok(()) => "the upstream from before was put back, and nginx goes on with it".to_owned(),
-                Err(_) => "the upstream from before was put back; nginx goes on as it was".to_owned(),
+                Err(_) => "the upstream from before was put back; an nginx that runs goes on as it was".to_owned(),
             },
             Err(e) => format!("and the upstream from before could not be put back: {}", e.message),
         };
@@ -163,7 +163,18 @@ fn test(nginx: &Nginx) -> Call {
 
 async fn reload(nginx: &Nginx) -> Result<(), DriverError> {
     test(nginx).succeed(DriverErrorKind::Switch).await?;
-    Call::new(&nginx.command, QUICK).args(["-s", "reload"]).succeed(DriverErrorKind::Switch).await.map(drop)
+    let order = Call::new(&nginx.command, QUICK).args(["-s", "reload"]);
+    let ran = order.run().await?;
+    if ran.code == Some(0) {
+        return Ok(());
+    }
+    // The configuration passed its test a moment ago, so it is the order that did not arrive.
+    let why = format!(
+        "nginx accepts its configuration and does not take the order to reload it; does it run? `{}`: {}",
+        order.words(),
+        ran.words()
+    );
+    Err(failure(DriverErrorKind::Switch, why))
 }
 
 /// The block for nginx (ngx_http_upstream_module, `upstream`, `server`). Names and numbers only: all were checked before.
