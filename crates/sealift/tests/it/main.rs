@@ -22,7 +22,6 @@ mod race;
 mod real;
 mod real_registry;
 mod rehearse;
-mod reload;
 mod road;
 mod schema;
 mod second_engine;
