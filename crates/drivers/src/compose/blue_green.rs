@@ -130,7 +130,16 @@ impl ComposeDriver {
             container.label("com.docker.compose.project") == Some(&project)
                 && container.label(super::project::label::KEY) != Some(key)
         });
+        let live = self.host.journal()?.past.last().map(|past| past.key.clone());
         for container in there {
+            if container.runs() && container.label(super::project::label::KEY) == live.as_deref() {
+                let why = format!(
+                    "{} runs and was made live last, but traffic does not go to it: another hand changed where the front \
+                     points; put that right first. Nothing was changed",
+                    container.name()
+                );
+                return Err(failure(DriverErrorKind::Preflight, why));
+            }
             observer.note(&format!("removing {}, which port {} was kept by", container.name(), colour.port));
             self.engine.remove(&container.id).await?;
         }

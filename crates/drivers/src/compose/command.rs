@@ -22,7 +22,10 @@ const MAX_WORDS: usize = 2000;
 /// The lock under which tools work. Each holds it as well while it runs: if this program is killed, its last tool may still
 /// be at work, and nobody else may begin before that has ended too.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Leash(Arc<Mutex<Option<File>>>);
+pub(super) struct Leash(Arc<Mutex<Option<File>>>, Arc<Mutex<Vec<String>>>);
+
+/// Values shorter than this are not masked: they would be found everywhere, and are no secrets.
+const SHORTEST_SECRET: usize = 4;
 
 impl Leash {
     /// Ties tools to a lock that was taken.
@@ -30,6 +33,17 @@ impl Leash {
         let lock = lock.try_clone()?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         Ok(())
+    }
+
+    /// Remembers values that must not stand in any error, which goes into the log for ever.
+    pub(super) fn keep_secret(&self, values: impl IntoIterator<Item = String>) {
+        let values = values.into_iter().filter(|value| value.len() >= SHORTEST_SECRET);
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).extend(values);
+    }
+
+    fn masked(&self, text: &str) -> String {
+        let secrets = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
     }
 
     /// Lets go, once no tool is needed any more.
@@ -131,7 +145,7 @@ impl Call {
         // What the tool could not do, it could not do for want of an engine: that is the thing to say.
         let kind = if engine_is_gone(&words) { DriverErrorKind::Unreachable } else { kind };
         let how = ran.code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with {code}"));
-        failure(kind, format!("`{}` {how}: {words}", self.words()))
+        failure(kind, self.leash.masked(&format!("`{}` {how}: {words}", self.words())))
     }
 
     fn command(&self) -> tokio::process::Command {
@@ -218,6 +232,15 @@ mod tests {
         let error = Call::new(["no-such-program"], SOON).run().await.unwrap_err();
         assert_eq!(error.kind, DriverErrorKind::Unreachable);
         assert!(error.message.contains("`no-such-program`: cannot be started"), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn what_is_secret_stands_in_no_error() {
+        let leash = Leash::default();
+        leash.keep_secret(["hunter2".to_owned(), "x".to_owned()]);
+        let call = Call::new(["sh", "-c", "echo no hunter2 for x >&2; exit 1"], SOON).under(&leash);
+        let error = call.succeed(DriverErrorKind::Start).await.unwrap_err();
+        assert!(error.message.contains("no *** for x") && !error.message.contains("hunter2"), "{}", error.message);
     }
 
     #[tokio::test]

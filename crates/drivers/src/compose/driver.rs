@@ -149,6 +149,7 @@ impl ComposeDriver {
             let why = format!("the environment does not set {}, which `env_from` names", missing.join(", "));
             return Err(failure(DriverErrorKind::Preflight, why));
         }
+        self.engine.leash.keep_secret(variables.iter().map(|(_, value)| value.clone()));
         let path = self.host.path("compose.yaml");
         self.host.write(&path, target.text.as_bytes())?;
         let value = compose.resolve(self.project_file(&self.project, &path), &variables).await?;
@@ -242,6 +243,10 @@ impl Driver for ComposeDriver {
     fn definition(&self) -> Result<Vec<u8>, DriverError> {
         let refused = |why: String| failure(DriverErrorKind::Preflight, why);
         let file = &self.config.file;
+        // Opening a pipe would wait for whoever writes into it.
+        if file.exists() && !file.is_file() {
+            return Err(refused(format!("{} is not a regular file", file.display())));
+        }
         let bytes = files::read_bounded(file, MAX_FILE).map_err(|e| refused(format!("{}: {e}", file.display())))?;
         let bytes = bytes.ok_or_else(|| refused(format!("there is no Compose file {}", file.display())))?;
         let text = String::from_utf8(bytes).map_err(|_| refused(format!("{} is not UTF-8", file.display())))?;

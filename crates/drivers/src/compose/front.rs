@@ -60,6 +60,7 @@ impl Front {
     /// Whether nginx accepts its configuration as it is. Where another hand broke it, nothing may be built on it.
     pub(super) async fn check(&self) -> Result<(), DriverError> {
         let Some(nginx) = &self.nginx else { return Ok(()) };
+        self.check_place(nginx)?;
         let test = test(nginx);
         let ran = test.run().await?;
         if ran.code == Some(0) {
@@ -106,6 +107,29 @@ impl Front {
             Err(e) => format!("and the upstream from before could not be put back: {}", e.message),
         };
         failure(DriverErrorKind::Switch, format!("{}; {state}", error.message))
+    }
+
+    /// What would only show when the file is written: its directory, its upstream, and the status port.
+    fn check_place(&self, nginx: &Nginx) -> Result<(), DriverError> {
+        let refused = |why: String| Err(failure(DriverErrorKind::Preflight, format!("{why}; nothing was changed")));
+        let path = self.path.display();
+        if !self.path.parent().is_some_and(std::path::Path::is_dir) {
+            return refused(format!("the directory of nginx's include {path} does not exist"));
+        }
+        let text = self.read()?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let named = |name: &str| {
+            text.split_whitespace().zip(text.split_whitespace().skip(1)).any(|pair| pair == ("upstream", name))
+        };
+        if text.contains("upstream") && !named(&nginx.upstream) {
+            return refused(format!("{path} is of another upstream than `{}`", nginx.upstream));
+        }
+        let Some(port) = nginx.status_port.filter(|port| !text.contains(&format!("listen 127.0.0.1:{port};"))) else {
+            return Ok(());
+        };
+        match std::net::TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => Ok(()),
+            Err(error) => refused(format!("`status_port` {port} cannot be used: {error}")),
+        }
     }
 
     fn read(&self) -> Result<Option<Vec<u8>>, DriverError> {
