@@ -2,13 +2,17 @@
 
 .PHONY: demo test check bench chaos fmt help
 
+# What scripts/compose-v2 got for the tests serves the demo too.
+COMPOSE = target/tools/compose-v2/docker-compose
+
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-demo: ## The main job on embedded parts, in well under a minute after the build
+demo: ## The main job: in containers where an engine, Compose 2 and nginx are there, else as child processes
 	@scripts/setup demo
 	@cargo build --quiet --bin sealift
-	@target/debug/sealift demo $(ARGS)
+	@if [ -z "$$SEALIFT_DEMO_COMPOSE" ] && [ -x $(COMPOSE) ]; then export SEALIFT_DEMO_COMPOSE=$(COMPOSE); fi; \
+	target/debug/sealift demo $(ARGS)
 
 test: ## Format, lints and every test, with all set-up
 	@scripts/setup test

@@ -46,6 +46,18 @@ impl ComposeDriver {
         self.front.check().await?;
         let fleet = self.fleet().await?;
         if let Some(running) = fleet.of(target.key()).filter(|container| container.runs()) {
+            let (found, wanted) = (&running.config.image, target.image.to_string());
+            // Keys are unique within one log. Another log that deploys to the same project may have the same ones.
+            if *found != wanted {
+                let why = format!(
+                    "{} is of a deployment {} as well, but runs {found} instead of {wanted}: another log deploys to the \
+                     project `{}`; nothing was changed",
+                    running.name(),
+                    target.key(),
+                    self.project
+                );
+                return Err(failure(DriverErrorKind::Preflight, why));
+            }
             self.wait_until_healthy(target, running).await?;
             return Ok(Prepared { pulled_bytes: Some(0) });
         }

@@ -253,7 +253,7 @@ impl Config {
 
     /// Reads a recorded definition back: its settings, with those of the machine and the front as they are now, and the text
     /// of its Compose file.
-    pub(super) fn from_definition(&self, definition: &[u8]) -> Result<(Self, String), String> {
+    pub(super) fn with_definition(&self, definition: &[u8]) -> Result<(Self, String), String> {
         if definition.len() > MAX_DEFINITION {
             return Err(format!("the definition has {} bytes, at most {MAX_DEFINITION} are read", definition.len()));
         }
@@ -345,13 +345,13 @@ mod tests {
         let definition = then.definition("services: {}\n").unwrap();
         assert!(!String::from_utf8_lossy(&definition).contains("/old"));
         let now = parse(r#"{"service": "api", "ports": [3, 4], "state": "/new", "file": "/new/c.yaml"}"#);
-        let (back, text) = now.from_definition(&definition).unwrap();
+        let (back, text) = now.with_definition(&definition).unwrap();
         assert_eq!(
             (back.service.as_str(), back.health.as_deref(), text.as_str()),
             ("web", Some("/h"), "services: {}\n")
         );
         assert_eq!((back.ports, back.state), (Some([3, 4]), Some("/new".into())));
         let foreign = br#"{"driver":"process"}"#;
-        assert!(now.from_definition(foreign).unwrap_err().contains("not for `compose`"));
+        assert!(now.with_definition(foreign).unwrap_err().contains("not for `compose`"));
     }
 }

@@ -100,7 +100,7 @@ impl ComposeDriver {
             let n = deployment.images.len();
             return Err(refused(format!("the compose driver promotes the image of one service, this release has {n}")));
         };
-        let (config, text) = self.config.from_definition(&deployment.definition).map_err(refused)?;
+        let (config, text) = self.config.with_definition(&deployment.definition).map_err(refused)?;
         Ok(Target { deployment, component, image, config, text })
     }
 

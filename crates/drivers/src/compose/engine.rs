@@ -196,13 +196,16 @@ impl LocalImage {
     /// Whether this is the image that `pinned` names, by what the registry called it when it was pulled.
     pub(super) fn is(&self, pinned: &Pinned) -> bool {
         let wanted = pinned.to_string();
-        self.repo_digests.iter().flatten().any(|name| *name == wanted)
+        self.repo_digests.iter().flatten().any(|name| familiar(name) == familiar(&wanted))
     }
 
     /// The names by digest that belong to a repository.
     pub(super) fn digests_in<'a>(&'a self, repository: &'a str) -> impl Iterator<Item = &'a str> {
         let names = self.repo_digests.iter().flatten();
-        names.filter_map(move |name| name.split_once('@').filter(|(of, _)| *of == repository).map(|(_, digest)| digest))
+        names.filter_map(move |name| {
+            let (of, digest) = name.split_once('@')?;
+            (familiar(of) == familiar(repository)).then_some(digest)
+        })
     }
 
     /// Whether it brings a health check of its own.
@@ -345,6 +348,14 @@ impl Engine {
     }
 }
 
+/// A name as the engine shortens it: images of Docker Hub go without its host, and official ones without `library/`.
+fn familiar(name: &str) -> &str {
+    match name.strip_prefix("docker.io/").or_else(|| name.strip_prefix("index.docker.io/")) {
+        Some(hub) => hub.strip_prefix("library/").unwrap_or(hub),
+        None => name,
+    }
+}
+
 fn one<T: DeserializeOwned>(ran: &Ran, call: &Call) -> Result<T, DriverError> {
     serde_json::from_slice(&ran.stdout).map_err(|error| unreadable(call, &error.to_string()))
 }
@@ -382,7 +393,12 @@ mod tests {
         let image: LocalImage = serde_json::from_str(&text).unwrap();
         assert!(image.is(&format!("127.0.0.1:5000/a@{digest}").parse().unwrap()));
         assert!(!image.is(&format!("127.0.0.1:5000/b@{digest}").parse().unwrap()));
-        assert_eq!(image.digests_in("127.0.0.1:5000/a").collect::<Vec<_>>(), [digest]);
+        assert_eq!(image.digests_in("127.0.0.1:5000/a").collect::<Vec<_>>(), [digest.as_str()]);
         assert!(!image.has_health_check());
+        let hub: LocalImage =
+            serde_json::from_str(&format!(r#"{{"RepoDigests":["team/a@{digest}","a@{digest}"]}}"#)).unwrap();
+        assert!(hub.is(&format!("docker.io/team/a@{digest}").parse().unwrap()));
+        assert!(hub.is(&format!("docker.io/library/a@{digest}").parse().unwrap()));
+        assert!(!hub.is(&format!("ghcr.io/team/a@{digest}").parse().unwrap()));
     }
 }

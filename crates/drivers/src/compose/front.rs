@@ -21,6 +21,9 @@ const QUICK: Duration = Duration::from_secs(30);
 const RELOAD_WITHIN: Duration = Duration::from_secs(15);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(10);
+/// How long it must say so. Its master starts the new workers, and tells the old ones to go only 100 ms later
+/// (`ngx_master_process_cycle`, nginx 1.22): until then both accept connections, and the old ones forward as before.
+const SETTLED_AFTER: Duration = Duration::from_millis(300);
 /// The largest include file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 10;
 
@@ -98,7 +101,7 @@ impl Front {
         let state = match restored {
             Ok(()) => match reload(nginx).await {
                 Ok(()) => "the upstream from before was put back, and nginx goes on with it".to_owned(),
-                Err(_) => "the upstream from before was put back; nginx goes on as it was".to_owned(),
+                Err(_) => "the upstream from before was put back; an nginx that runs goes on as it was".to_owned(),
             },
             Err(e) => format!("and the upstream from before could not be put back: {}", e.message),
         };
@@ -131,10 +134,15 @@ impl Front {
         let Some(port) = nginx.status_port else { return Ok(()) };
         let deadline = Instant::now() + RELOAD_WITHIN;
         let wanted = stamp(route);
+        let mut right_since: Option<Instant> = None;
         loop {
             let said = tokio::time::timeout(QUICK, ask(port)).await.unwrap_or_else(|_| Err("no answer".to_owned()));
             match said {
-                Ok(found) if found == wanted => return Ok(()),
+                Ok(found) if found == wanted => {
+                    if right_since.get_or_insert_with(Instant::now).elapsed() >= SETTLED_AFTER {
+                        return Ok(());
+                    }
+                }
                 found if Instant::now() >= deadline => {
                     let found = found.unwrap_or_else(|e| e);
                     let why = format!(
@@ -142,8 +150,9 @@ impl Front {
                     );
                     return Err(failure(DriverErrorKind::Switch, why));
                 }
-                _ => tokio::time::sleep(ASK_EVERY).await,
+                _ => right_since = None,
             }
+            tokio::time::sleep(ASK_EVERY).await;
         }
     }
 }
@@ -154,7 +163,18 @@ fn test(nginx: &Nginx) -> Call {
 
 async fn reload(nginx: &Nginx) -> Result<(), DriverError> {
     test(nginx).succeed(DriverErrorKind::Switch).await?;
-    Call::new(&nginx.command, QUICK).args(["-s", "reload"]).succeed(DriverErrorKind::Switch).await.map(drop)
+    let order = Call::new(&nginx.command, QUICK).args(["-s", "reload"]);
+    let ran = order.run().await?;
+    if ran.code == Some(0) {
+        return Ok(());
+    }
+    // The configuration passed its test a moment ago, so it is the order that did not arrive.
+    let why = format!(
+        "nginx accepts its configuration and does not take the order to reload it; does it run? `{}`: {}",
+        order.words(),
+        ran.words()
+    );
+    Err(failure(DriverErrorKind::Switch, why))
 }
 
 /// The block for nginx (ngx_http_upstream_module, `upstream`, `server`). Names and numbers only: all were checked before.

@@ -90,8 +90,7 @@ fn get(store: &Store, asked: &Asked, name: &str, wanted: &Name) -> Result<Answer
         Name::Digest(digest) => *digest,
     };
     let raw = store.manifest(name, digest).ok_or_else(unknown)?;
-    let accept = asked.header("accept").unwrap_or("*/*");
-    if !accept.contains("*/*") && !accept.contains(&raw.media_type) {
+    if !asked.accepts(&raw.media_type) {
         // Registries differ here; the strict one does not send what was not asked for.
         return Err(Answer::error(404, "MANIFEST_UNKNOWN", "the manifest has a media type that is not accepted"));
     }

@@ -53,6 +53,13 @@ impl Asked {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
+
+    /// Whether the client takes this media type. The header may stand on several lines (RFC 9110, section 5.3), and Docker
+    /// sends one for each type; without any, everything is taken.
+    pub(super) fn accepts(&self, media_type: &str) -> bool {
+        let mut lines = self.headers.get_all("accept").iter().filter_map(|value| value.to_str().ok()).peekable();
+        lines.peek().is_none() || lines.any(|line| line.contains("*/*") || line.contains(media_type))
+    }
 }
 
 /// The pairs of a query or form, decoded.

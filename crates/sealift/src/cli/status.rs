@@ -346,7 +346,7 @@ pub(super) fn exit(promotion: &Promotion) -> Exit {
         Stage::Ended(Ended::Completed { .. }) => Exit::Ok,
         Stage::Ended(Ended::Failed { failure, .. }) if is_gate(&failure.code) => Exit::GateRefused,
         Stage::Ended(Ended::Failed { failure, .. }) => match catalogue::exit(failure.code.as_str()) {
-            Exit::Authentication => Exit::Authentication,
+            told @ (Exit::Authentication | Exit::Busy) => told,
             _ => Exit::Failed,
         },
         Stage::Ended(Ended::RolledBack { .. }) => Exit::RolledBack,
@@ -476,9 +476,17 @@ fn next_commands(ledger: &Ledger, promotion: &Promotion) -> Vec<String> {
         Stage::Waiting(Wait::Approval { .. }) => vec![format!("sealift approve {}", promotion.id), again],
         Stage::Waiting(_) | Stage::Judging | Stage::Forward { .. } | Stage::Back { .. } => vec![again],
         Stage::Ended(Ended::Completed { .. } | Ended::Cancelled { .. }) => Vec::new(),
-        Stage::Ended(Ended::Failed { .. } | Ended::RolledBack { .. }) => {
-            vec![format!("sealift explain {}", promotion.id)]
+        Stage::Ended(Ended::Failed { failure, .. }) => {
+            let mut next = vec![format!("sealift explain {}", promotion.id)];
+            // What was in the way goes by itself or is brought back; the release is as good as before.
+            match failure.code.as_str() {
+                code::E0508 => next.push(format!("{again}   # once the host answers")),
+                code::E0509 => next.push(format!("{again}   # once the other deployer is done")),
+                _ => {}
+            }
+            next
         }
+        Stage::Ended(Ended::RolledBack { .. }) => vec![format!("sealift explain {}", promotion.id)],
         Stage::Ended(Ended::Stuck { blocked, .. }) => {
             // What does not work on the database is not gone back to: its own page says how to choose.
             let way = match blocked.code.as_str() {

@@ -1,6 +1,8 @@
 //! The demo: the main job before the user's eyes, on real parts that this program brings along.
 
+mod containers;
 pub mod images;
+mod nginx;
 mod place;
 mod report;
 
@@ -19,14 +21,42 @@ use crate::{
 };
 use place::Place;
 
-/// Plays the demo in `directory`, or in a temporary one, and leaves it running if `keep`.
-pub async fn run(shell: &Shell, global: &Global, directory: Option<PathBuf>, keep: bool) -> Result<Exit, Diagnostic> {
-    let mut place = Place::new(shell, directory).await?;
+/// What releases run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Driver {
+    /// Containers where an engine, Compose 2 and nginx are there; otherwise child processes.
+    Auto,
+    /// Child processes.
+    Process,
+    /// Containers behind nginx.
+    Compose,
+}
+
+/// How the demo is played.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where; `None` is a temporary directory.
+    pub directory: Option<PathBuf>,
+    /// Whether it is left running until Ctrl-C, and its directory for ever.
+    pub keep: bool,
+    /// What releases run in.
+    pub driver: Driver,
+}
+
+/// Plays the demo, and clears away what it started, also where it fails or is ended by Ctrl-C.
+pub async fn run(shell: &Shell, global: &Global, settings: Settings) -> Result<Exit, Diagnostic> {
+    let keep = settings.keep;
+    let mut place = Place::new(shell, settings.directory, settings.driver).await?;
     if global.json() {
         place.silence();
     }
     let stage = Stage { shell, global, place: &place };
-    let played = stage.play().await;
+    let played = tokio::select! {
+        played = stage.play() => played,
+        Ok(()) = tokio::signal::ctrl_c() => {
+            Err(failure::usage("the demo was ended by Ctrl-C").state("what it started was stopped and removed"))
+        }
+    };
     if keep && played.is_ok() {
         stage.stay().await;
     }
@@ -44,6 +74,7 @@ struct Stage<'a> {
 impl Stage<'_> {
     async fn play(&self) -> Result<Exit, Diagnostic> {
         self.say("Two registries, two environments, one approver (ana) and one developer (bob).");
+        self.say(&self.place.means);
         self.command(&["init"], 0).await?;
         self.first_release().await?;
         let traffic = self.traffic().await?;

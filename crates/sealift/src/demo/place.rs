@@ -8,7 +8,11 @@ use std::{
 
 use sealift_registry::server::{Config, Server};
 
-use super::images;
+use super::{
+    Driver,
+    containers::{Containers, Tools},
+    images,
+};
 use crate::{
     diagnostic::Diagnostic,
     failure,
@@ -25,20 +29,25 @@ pub(super) struct Place {
     staging_registry: Server,
     production_registry: Server,
     ports: [u16; 6],
+    /// What runs beside it if releases run in containers; otherwise they are child processes.
+    containers: Option<Containers>,
+    /// What releases run in, for people.
+    pub(super) means: String,
 }
 
 impl Place {
-    pub(super) async fn new(shell: &Shell, directory: Option<PathBuf>) -> Result<Self, Diagnostic> {
+    pub(super) async fn new(shell: &Shell, directory: Option<PathBuf>, driver: Driver) -> Result<Self, Diagnostic> {
         let directory =
             directory.unwrap_or_else(|| std::env::temp_dir().join(format!("sealift-demo-{}", std::process::id())));
         if directory.join("sealift.yaml").exists() {
             let what = format!("{} holds a sealift.yaml already", directory.display());
             return Err(failure::usage(what).next("name an empty directory: `sealift demo --directory DIRECTORY`"));
         }
-        std::fs::create_dir_all(directory.join("keys")).map_err(|error| failure::file("create", &directory, &error))?;
         let no_registry = |error| failure::file("start a registry for", &directory, &error);
         let staging_registry = Server::start(Config::default()).await.map_err(no_registry)?;
         let production_registry = Server::start(Config::default()).await.map_err(no_registry)?;
+        let (tools, means) = choose(shell, driver, &staging_registry).await?;
+        std::fs::create_dir_all(directory.join("keys")).map_err(|error| failure::file("create", &directory, &error))?;
         let ports = free_ports().map_err(|error| failure::file("find free ports for", &directory, &error))?;
         let mut inside = Shell { directory: directory.clone(), ..shell.clone() };
         // The person at the keyboard plays no part: the demo's people sign with the demo's keys.
@@ -46,10 +55,36 @@ impl Place {
         for name in ["SEALIFT_CONFIG", "SEALIFT_IDENTITY", "GITHUB_RUN_ID", "GITHUB_REPOSITORY"] {
             inside.variables.remove(name);
         }
-        let place = Self { directory, shell: inside, staging_registry, production_registry, ports };
+        let containers = None;
+        let mut place =
+            Self { directory, shell: inside, staging_registry, production_registry, ports, containers, means };
         place.make_keys()?;
+        if let Some(tools) = tools {
+            let registries = [&place.staging_registry, &place.production_registry];
+            place.containers = Some(tools.set_up(&place.directory, registries, [ports[0], ports[3]]).await?);
+        }
         place.write("sealift.yaml", &place.configuration()?)?;
         Ok(place)
+    }
+
+    /// The name of the driver of both environments.
+    pub(super) fn driver(&self) -> &'static str {
+        if self.containers.is_some() { "compose" } else { "process" }
+    }
+
+    /// How staging and production are deployed, and how soon production has to be well.
+    fn deployments(&self) -> [String; 3] {
+        let [staging, a, b, production, c, d] = self.ports;
+        if let Some(containers) = &self.containers {
+            return [containers.staging(), containers.production([c, d], a), "3s".to_owned()];
+        }
+        [
+            format!(
+                "deploy: {{process: {{listen: {staging}, ports: [{a}, {b}], state: staging, env: {{DATABASE_URL: \"db.staging\"}}}}}}"
+            ),
+            format!("deploy: {{process: {{listen: {production}, ports: [{c}, {d}], state: production}}}}"),
+            "1s".to_owned(),
+        ]
     }
 
     /// The same place for a run whose results are for programs: only the summary is printed.
@@ -84,7 +119,8 @@ impl Place {
                 .map(|text| text.trim().to_owned())
                 .map_err(|e| failure::file("read", &path, &e))
         };
-        let [staging, a, b, production, c, d] = self.ports;
+        let [staging, _, _, production, _, _] = self.ports;
+        let [deploy_staging, deploy_production, within] = self.deployments();
         let (ana, bob) = (key("ana")?, key("bob")?);
         let (first, second) = (self.staging_registry.address(), self.production_registry.address());
         Ok(format!(
@@ -97,7 +133,7 @@ environments:
   staging:
     image: {first}/hello
     tags: [staging, "staging-{{commit7}}"]
-    deploy: {{process: {{listen: {staging}, ports: [{a}, {b}], state: staging, env: {{DATABASE_URL: "db.staging"}}}}}}
+    {deploy_staging}
     verify:
       - {{http: "http://127.0.0.1:{staging}/health", within: 10s, json: {{status: ok, version: "{{version}}"}}}}
   production:
@@ -106,9 +142,9 @@ environments:
     tags: [main, {{immutable: "main-{{commit7}}"}}]
     gates: {{soak: 3s, max_size: 100MB, layers: required, metadata: [source, revision, created]}}
     approval: {{roles: [platform-lead], expires: 1h, not: [requester]}}
-    deploy: {{process: {{listen: {production}, ports: [{c}, {d}], state: production}}}}
+    {deploy_production}
     verify:
-      - {{http: "http://127.0.0.1:{production}/health", within: 1s, stable_for: 500ms, json: {{status: ok, version: "{{version}}"}}}}
+      - {{http: "http://127.0.0.1:{production}/health", within: {within}, stable_for: 500ms, json: {{status: ok, version: "{{version}}"}}}}
       - {{availability: "http://127.0.0.1:{production}/", min: 100%}}
 "#
         ))
@@ -116,9 +152,10 @@ environments:
 
     /// Pushes a release to the first registry, as a build would, and returns its name there.
     pub(super) fn push(&self, version: &str) -> String {
-        let image = match version {
-            "1.9.0" => images::service(version, Some("DATABASE_URL")).build(),
-            _ => images::service(version, None).build(),
+        let needs: &[(&str, &str)] = if version == "1.9.0" { &[("NEEDS", "DATABASE_URL")] } else { &[] };
+        let image = match self.containers {
+            Some(_) => images::contained_with(version, needs).build(),
+            None => images::service_with(version, needs).build(),
         };
         self.staging_registry.push("hello", &image, Some(version));
         format!("{}/hello:{version}", self.staging_registry.address())
@@ -167,13 +204,43 @@ environments:
 
     /// Stops what runs, and removes the directory unless it is to be kept.
     pub(super) async fn clear_away(self, keep: bool) {
-        for environment in ["staging", "production"] {
-            drop(sealift_drivers::process::stop_agent(&self.directory.join(environment)).await);
+        match self.containers {
+            Some(containers) => containers.clear_away().await,
+            None => {
+                for environment in ["staging", "production"] {
+                    drop(sealift_drivers::process::stop_agent(&self.directory.join(environment)).await);
+                }
+            }
         }
         if !keep {
             drop(std::fs::remove_dir_all(&self.directory));
         }
     }
+}
+
+/// The tools for containers if releases are to run in them, and what they run in, for people.
+async fn choose(shell: &Shell, driver: Driver, registry: &Server) -> Result<(Option<Tools>, String), Diagnostic> {
+    let found = async {
+        let tools = Tools::find(shell).await?;
+        tools.can_pull(registry).await?;
+        Ok::<_, String>(tools)
+    };
+    match driver {
+        Driver::Process => Ok((None, "Releases run as child processes, as asked.".to_owned())),
+        Driver::Auto => Ok(match found.await {
+            Ok(tools) => in_containers(tools),
+            Err(why) => (None, format!("Releases run as child processes: {why}.")),
+        }),
+        Driver::Compose => found.await.map(in_containers).map_err(|why| {
+            failure::usage(format!("nothing to show the compose driver with: {why}"))
+                .next("`sealift demo --driver process` needs none of it")
+        }),
+    }
+}
+
+fn in_containers(tools: Tools) -> (Option<Tools>, String) {
+    let means = format!("Releases run in containers: {}.", tools.words);
+    (Some(tools), means)
 }
 
 /// Six ports that are free now.

@@ -41,7 +41,7 @@ pub(super) async fn summary(
     let good = availability.failed == 0 && audit.tamper_detected && report.is_ok() && rollback.is_some();
     if global.json() {
         let value = json!({
-            "driver": "process",
+            "driver": place.driver(),
             "promotions": ledger.promotions.values().map(|promotion| row(&ledger, promotion)).collect::<Vec<_>>(),
             "availability": {
                 "requests": availability.requests,

@@ -1,7 +1,7 @@
 //! The web service of the demo: one file, only the standard library, built into a static program by `build.rs`.
 //!
-//! `GET /` greets, `GET /health` says `{"status":"ok","version":"…"}`. `hello health` asks the service on `127.0.0.1:$PORT`
-//! and ends with 0 or 1: the health check of a container.
+//! `GET /` greets, `GET /health` says `{"status":"ok","version":"…"}`. `hello health [PATH]` asks the service on
+//! `127.0.0.1:$PORT` for `/health` or that path, and ends with 0 or 1: the health check of a container.
 //!
 //! Variables that its image sets make a release misbehave:
 //!
@@ -42,7 +42,8 @@ struct Release {
 fn main() {
     let listen = variable("PORT").unwrap_or_default();
     if env::args().nth(1).as_deref() == Some("health") {
-        let healthy = is_healthy(&format!("127.0.0.1:{listen}")).unwrap_or(false);
+        let path = env::args().nth(2).unwrap_or_else(|| "/health".into());
+        let healthy = is_healthy(&format!("127.0.0.1:{listen}"), &path).unwrap_or(false);
         std::process::exit(i32::from(!healthy));
     }
     let text = |name: &str| variable(name).unwrap_or_default();
@@ -109,11 +110,12 @@ fn die(after: Duration) {
     });
 }
 
-/// Whether the service at this address answers `GET /health` with 200.
-fn is_healthy(address: &str) -> std::io::Result<bool> {
+/// Whether the service at this address answers GET for this path with 200.
+fn is_healthy(address: &str, path: &str) -> std::io::Result<bool> {
     let mut connection = TcpStream::connect(address)?;
     connection.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    connection.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes())?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     Ok(answer.starts_with("HTTP/1.1 200 "))

@@ -25,6 +25,7 @@ mod rehearse;
 mod reload;
 mod road;
 mod schema;
+mod second_engine;
 mod signature;
 mod webhook;
 mod workflow;

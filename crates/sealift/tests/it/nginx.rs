@@ -34,12 +34,10 @@ pub(crate) struct Logged {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The master ends its workers itself; SIGTERM is its fast shutdown.
-        let _ = rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.process),
-            rustix::process::Signal::TERM,
-        );
-        drop(self.process.wait());
+        // One that ended already has no process any more, and its number may be another's.
+        if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
+            self.stop();
+        }
     }
 }
 
@@ -54,24 +52,38 @@ impl Nginx {
         std::fs::write(directory.path().join("nginx.conf"), configuration(directory.path(), port)).unwrap();
         // Without the rights to enter the directory, its workers could not write what they buffer.
         open_to_workers(directory.path());
-        let argv = argv(directory.path());
-        let process = Command::new(&argv[0])
-            .args(&argv[1..])
-            .args(["-g", "daemon off;"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut nginx = Self { process, directory, port };
+        let mut nginx = Self { process: spawn(directory.path()), directory, port };
+        nginx.wait_until_it_listens();
+        nginx
+    }
+
+    /// Ends it at once; nothing listens any more.
+    pub(crate) fn stop(&mut self) {
+        let process = rustix::process::Pid::from_child(&self.process);
+        // The master ends its workers itself; SIGTERM is its fast shutdown.
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
+        drop(self.process.wait());
+    }
+
+    /// Starts it again after [`stop`](Self::stop), with the configuration as it is now.
+    pub(crate) fn start_again(&mut self) {
+        self.process = spawn(self.directory.path());
+        self.wait_until_it_listens();
+    }
+
+    fn wait_until_it_listens(&mut self) {
         let deadline = Instant::now() + DEADLINE;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = nginx.process.try_wait().unwrap();
-            assert!(ended.is_none(), "nginx ended with {ended:?}: {}", nginx.error_log());
-            assert!(Instant::now() < deadline, "nginx does not listen: {}", nginx.error_log());
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "nginx ended with {ended:?}: {}", self.error_log());
+            assert!(Instant::now() < deadline, "nginx does not listen: {}", self.error_log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        nginx
+    }
+
+    /// Its configuration, which includes the file with the upstream.
+    pub(crate) fn conf(&self) -> PathBuf {
+        self.directory.path().join("nginx.conf")
     }
 
     /// The start of a command line for this nginx, to which `-t` or `-s reload` is added.
@@ -111,6 +123,12 @@ impl Nginx {
         Logged { requests: text.lines().count(), failed }
     }
 
+    /// Empties the access log.
+    pub(crate) fn forget_log(&self) {
+        // nginx appends to it, so the next line stands at its beginning.
+        std::fs::write(self.directory.path().join("access.log"), "").unwrap();
+    }
+
     /// The access log: status, seconds, address of the upstream and request on each line.
     pub(crate) fn access_log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("access.log")).unwrap()
@@ -120,6 +138,13 @@ impl Nginx {
     pub(crate) fn error_log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("error.log")).unwrap_or_default()
     }
+}
+
+fn spawn(directory: &Path) -> Child {
+    let argv = argv(directory);
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).args(["-g", "daemon off;"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 fn argv(directory: &Path) -> Vec<String> {

@@ -355,10 +355,16 @@ pub(crate) fn answers_on(port: u16) -> Option<String> {
 }
 
 /// Runs a command to its end, which must come before the deadline.
-pub(crate) fn finish(mut command: Command, what: &str) -> Ran {
+pub(crate) fn finish(command: Command, what: &str) -> Ran {
+    finish_with_id(command, what).0
+}
+
+/// The same, with the number of the process.
+#[track_caller]
+pub(crate) fn finish_with_id(mut command: Command, what: &str) -> (Ran, u32) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
+    let (id, pid) = (child.id(), rustix::process::Pid::from_child(&child));
     let (done, is_done) = mpsc::channel::<()>();
     let watchdog = thread::spawn(move || {
         let late = is_done.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout);
@@ -371,7 +377,7 @@ pub(crate) fn finish(mut command: Command, what: &str) -> Ran {
     drop(done);
     let ran = Ran::new(output.status, &output.stdout, &output.stderr);
     assert!(!watchdog.join().unwrap(), "`{what}` did not end within {DEADLINE:?}: {ran:?}");
-    ran
+    (ran, id)
 }
 
 impl Ran {

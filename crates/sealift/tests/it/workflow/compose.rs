@@ -29,10 +29,14 @@ pub(crate) struct Compose {
     pub(crate) nginx: Option<Nginx>,
     /// Lines of production's service in its Compose file, beyond what every test has.
     lines: String,
-    /// More settings of production's driver, as they stand in a flow mapping.
-    settings: String,
+    /// Settings of production's driver, each as it stands in a flow mapping.
+    settings: Vec<String>,
+    /// The address of production's engine; `None` is the one that everything else uses.
+    engine: Option<String>,
     /// Whether staging has the variable that some releases need.
     staging_has: bool,
+    /// More files beside the configuration: names and texts.
+    files: Vec<(String, String)>,
 }
 
 impl Compose {
@@ -44,8 +48,10 @@ impl Compose {
             cleanup,
             nginx: None,
             lines: "    init: true\n".to_owned(),
-            settings: String::new(),
+            settings: Vec::new(),
+            engine: None,
             staging_has: true,
+            files: Vec::new(),
         }
     }
 
@@ -55,10 +61,22 @@ impl Compose {
         self
     }
 
-    /// The same with one more setting of production's driver.
+    /// The same with one more setting of production's driver. It goes before the one of its name that every test has.
     pub(crate) fn with_setting(mut self, setting: &str) -> Self {
-        self.settings = format!(", {setting}");
+        self.settings.push(setting.to_owned());
         self
+    }
+
+    /// The same with one more file beside the configuration.
+    pub(crate) fn with_file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// The same with production on the engine at this address.
+    pub(crate) fn on_engine(mut self, address: &str) -> Self {
+        self.engine = Some(address.to_owned());
+        self.with_setting(&format!("engine: \"{address}\""))
     }
 
     /// The same whose staging lacks the variable that some releases need.
@@ -72,6 +90,18 @@ impl Compose {
         format!("{}-production", self.cleanup.id)
     }
 
+    /// The label under which what a test makes in the engine is removed with everything else.
+    pub(crate) fn label(&self) -> String {
+        self.cleanup.label()
+    }
+
+    /// Runs docker with production's engine.
+    #[track_caller]
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
+        let engine = self.engine.iter().flat_map(|address| ["--host", address.as_str()]);
+        engine::docker(&engine.chain(arguments.iter().copied()).collect::<Vec<_>>())
+    }
+
     /// The nginx in front of production.
     pub(crate) fn nginx(&self) -> &Nginx {
         self.nginx.as_ref().unwrap()
@@ -80,7 +110,7 @@ impl Compose {
     /// Production's containers with their states, sorted by name.
     pub(crate) fn containers(&self) -> Vec<(String, String)> {
         let filter = format!("label=dev.sealift.project={}", self.project());
-        let listed = engine::docker(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}} {{.State}}"]);
+        let listed = self.docker(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}} {{.State}}"]);
         let mut found: Vec<_> =
             listed.lines().filter_map(|l| l.split_once(' ')).map(|(n, s)| (n.to_owned(), s.to_owned())).collect();
         found.sort();
@@ -120,11 +150,16 @@ impl Compose {
         let [_, _, _, status, c, d] = place.ports;
         self.configure(place, &self.lines);
         place.write("check.sh", "exit 0\n");
+        self.files.iter().for_each(|(name, text)| place.write(name, text));
         let (compose, project) = (self.argv(), self.project());
+        let usual = ["start_within: 8s", "drain: 1s", "lock_within: 1s", "min_memory: 16MB"];
+        let name = |setting: &str| setting.split(':').next().map(str::to_owned);
+        let own: Vec<_> = self.settings.iter().map(|setting| name(setting)).collect();
+        let usual = usual.into_iter().filter(|setting| !own.contains(&name(setting)));
+        let settings: Vec<_> = usual.chain(self.settings.iter().map(String::as_str)).collect();
         let common = format!(
-            "file: production.yaml, service: web, project: {project}, compose: {compose}, state: production-host, \
-             start_within: 8s, drain: 1s, lock_within: 1s, min_memory: 16MB{}",
-            self.settings
+            "file: production.yaml, service: web, project: {project}, compose: {compose}, state: production-host, {}",
+            settings.join(", ")
         );
         if self.how == How::BlueGreen {
             let nginx = Nginx::start("127.0.0.1:9 down");

@@ -18,14 +18,16 @@ const TO_DEPLOYMENT: [&str; 12] = [
 /// The way through a deployment that works.
 const DEPLOYED: [&str; 6] = ["deploy.B", "deploy.E", "deploy.H", "deploy.K", "deploy.N", "main.CC"];
 /// A stage behind nginx that runs 1.0.0.
-fn stage(test: &str, edits: &[(&str, &str)]) -> Option<(Stage<Compose>, Built)> {
+pub(super) fn stage(test: &str, edits: &[(&str, &str)]) -> Option<(Stage<Compose>, Built)> {
     let stage = Stage::new(test, Compose::new(How::BlueGreen), edits)?;
     let good = stage.released("1.0.0");
+    // Before the first release there is nothing that could answer.
+    stage.driver.nginx().forget_log();
     Some((stage, good))
 }
 
 /// A release whose deployment fails before it is live: production goes on with 1.0.0, and the candidate is gone.
-fn fails_before_it_is_live(stage: &Stage<Compose>, good: &Built, code: &str, words: &str) {
+pub(super) fn fails_before_it_is_live(stage: &Stage<Compose>, good: &Built, code: &str, words: &str) {
     let id = stage.approved();
     stage.promote().ends(9).says(code).says(words).says("nothing live was changed");
     stage.ended(id, "failed", code, 9, Some(("1.0.0", good)));
@@ -95,7 +97,7 @@ fn a_service_that_never_gets_healthy_never_gets_traffic() {
 }
 
 /// Stages 1.1.0, which is well in staging and whose `/health` answers 503 in production.
-fn staged_and_broken(stage: &Stage<Compose>) -> Built {
+pub(super) fn staged_and_broken(stage: &Stage<Compose>) -> Built {
     let image = stage.image("1.1.0", &[("NEEDS", NEEDED)]);
     stage.record("1.1.0", &image);
     stage.place.to_staging();

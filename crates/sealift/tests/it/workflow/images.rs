@@ -5,7 +5,12 @@ use super::{
     record::{Covered, covers},
     stage::Stage,
 };
-use crate::place::NEEDED;
+use sealift_registry::image::Format;
+
+use crate::{
+    place::NEEDED,
+    signature::{self, Key},
+};
 
 const GATES: &str = "gates: {max_size: 100MB, layers: required}";
 /// The way to the judgement.
@@ -82,6 +87,28 @@ fn an_image_without_its_metadata_is_refused() {
     is_refused(&stage, "G010", "run_id");
     let way = [&TO_JUDGEMENT[..], &["main.H", "main.I", "validate.H", "validate.I", "validate.J"]].concat();
     covers(Covered { test: TEST, boxes: &way, state: "failed", code: "G010", exit: 3 });
+}
+
+#[test]
+fn an_image_without_a_right_signature_is_refused_and_a_signed_one_is_not() {
+    const TEST: &str = "workflow::images::an_image_without_a_right_signature_is_refused_and_a_signed_one_is_not";
+    let (right, wrong) = (Key::new(), Key::new());
+    let driver = Compose::new(How::BlueGreen).with_file("cosign.pub", &right.pem());
+    let signed = (GATES, "gates: {max_size: 100MB, layers: required, signature: {key: cosign.pub}}");
+    let Some(stage) = Stage::new(TEST, driver, &[signed]) else { return };
+    let image = stage.staged("1.0.0");
+    is_refused(&stage, "G011", "is not signed");
+    let sign = |key: &Key| {
+        let payload = signature::payload("registry.example/hello", image.digest);
+        stage.staging.push(&signature::stored([key.sign(&payload)]), Format::Oci, &signature::tag(image.digest));
+    };
+    sign(&wrong);
+    is_refused(&stage, "G011", "the signature of");
+    sign(&right);
+    stage.place.to_production();
+    assert_eq!(stage.place.runs("production"), Some(image.digest));
+    let way = [&TO_JUDGEMENT[..], &["main.H", "main.I", "validate.K", "validate.L", "validate.M"]].concat();
+    covers(Covered { test: TEST, boxes: &way, state: "failed", code: "G011", exit: 3 });
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod compose;
 mod coverage;
 mod deploy;
+mod host;
 mod images;
 mod kill;
 mod offline;

@@ -5,7 +5,10 @@
 //! In `make test` a release dies some seconds after its start; with `SEALIFT_LONG=1` (`make chaos`) after a minute, and the
 //! whole goes on until there were 10,000 requests.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use super::{
     compose::{Compose, How},
@@ -76,7 +79,8 @@ fn no_request_fails_whatever_is_promoted() {
     let (found, took) = (load.stop(), began.elapsed());
     let logged = nginx.failed_in_log();
     let failed = &logged.failed[before.failed.len()..];
-    eprintln!("traffic: {found:?} in {took:?}; nginx logged {}", logged.requests - before.requests);
+    let logged_requests = logged.requests - before.requests;
+    writeln!(std::io::stderr(), "traffic: {found:?} in {took:?}; nginx logged {logged_requests}").unwrap();
     assert_eq!((found.failed, failed), (0, &[][..]), "{found:?}");
     let fewest = if is_long() { MANY } else { 500 };
     assert!(found.requests >= fewest, "{found:?}");
