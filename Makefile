@@ -28,7 +28,7 @@ check: ## Format, lints, and the dependency policy where cargo-deny is installed
 
 bench: ## Figures of the main paths, as a table
 	@scripts/setup test
-	@cargo bench --quiet --bench roads -- $(ARGS)
+	@scripts/with-engine cargo bench --quiet --bench roads -- $(ARGS)
 
 chaos: ## The long forms: every kill point, 10,000 requests, a release that dies after a minute, 10,000 edits of a log
 	@scripts/setup test

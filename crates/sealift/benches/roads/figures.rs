@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
+use sealift_domain::cost::Cost;
+
 /// All series.
 #[derive(Default)]
 pub(crate) struct Figures {
     series: Vec<Series>,
     /// How many entries the long log had when it was read.
     pub(crate) entries: u64,
+    /// Deployments and rebuilds, each by the name of its series, as Sealift recorded them.
+    pub(crate) costs: Vec<(&'static str, Cost)>,
+    /// What a client saw during the command of this name: requests, and how many of them failed.
+    pub(crate) clients: Vec<(String, usize, usize)>,
+    /// Why nothing was measured on an engine.
+    pub(crate) no_engine: Option<String>,
 }
 
 /// One thing that was measured several times.
@@ -35,6 +43,12 @@ pub(crate) enum Table {
     Commit,
     /// Another program that does the same.
     Peer,
+    /// A way to another release on a container engine, ours or Compose's.
+    Engine,
+    /// A part of ours, by the time line in the log.
+    EnginePart,
+    /// The longest time without an answer that a client saw on such a way; the name is the way's.
+    Outage,
 }
 
 impl Figures {

@@ -8,9 +8,8 @@ use crate::{
     peers,
 };
 
-/// What is written anew lies between these lines.
-const BEGIN: &str = "<!-- figures: written by `make bench ARGS=\"--write docs/performance.md\"` -->";
-const END: &str = "<!-- end of figures -->";
+/// What is written anew lies between a line that begins with its heading and this, and one that ends it.
+const WRITTEN: &str = ": written by `make bench ARGS=\"--write docs/performance.md\"` -->";
 
 /// All tables.
 pub(crate) fn render(figures: &Figures, options: &Options, machine: &[(&str, String)]) -> String {
@@ -72,18 +71,18 @@ fn compared(figures: &Figures) -> String {
     aligned(&["ours : theirs", "ratio", "median", "requests", "peak memory", ""], &rows)
 }
 
-fn milliseconds(time: Duration) -> String {
+pub(crate) fn milliseconds(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1000.0;
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-fn mebibytes(bytes: u64) -> String {
+pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// A Markdown table that can be read as text too: words to the left, figures to the right.
-fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([head.get(column).map_or(0, |cell| cell.chars().count()), 3]).max().unwrap_or(3)
@@ -106,12 +105,13 @@ fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Writes the part of the document between its markers anew.
-pub(crate) fn write(path: &Path, figures: &str) -> Result<(), Failed> {
+/// Writes the part of the document with this heading anew.
+pub(crate) fn write(path: &Path, heading: &str, figures: &str) -> Result<(), Failed> {
+    let (begin, end) = (format!("<!-- {heading}{WRITTEN}"), format!("<!-- end of {heading} -->"));
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = parts.ok_or_else(|| format!("{shown} has not the lines `{BEGIN}` and `{END}`"))?;
-    let text = format!("{before}{BEGIN}\n\n{figures}\n{END}{after}");
+    let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let (before, after) = parts.ok_or_else(|| format!("{shown} has not the lines `{begin}` and `{end}`"))?;
+    let text = format!("{before}{begin}\n\n{figures}\n{end}{after}");
     std::fs::write(path, text).map_err(|error| format!("cannot write {shown}: {error}").into())
 }

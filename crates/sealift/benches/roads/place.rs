@@ -121,10 +121,10 @@ environments:
     }
 }
 
-/// Six ports that are free now, held until all are found so that none is found twice.
-fn free_ports() -> std::io::Result<[u16; 6]> {
+/// Ports that are free now, held until all are found so that none is found twice.
+pub(crate) fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
     let mut listeners = Vec::new();
-    let mut ports = [0; 6];
+    let mut ports = [0; N];
     for port in &mut ports {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         *port = listener.local_addr()?.port();

@@ -50,6 +50,8 @@ impl Run<'_> {
         let mut command = Command::new(self.program);
         command.args(self.arguments).current_dir(self.directory).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", &place.directory);
+        // Where the engine is, for programs that use one.
+        command.envs(std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DOCKER_")));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let watched = self.watched;
         let name = Path::new(self.program).file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -22,9 +22,9 @@ const FAILS: &str = "promotion that fails its verification and is rolled back";
 const ROLLBACK: &str = "rollback by hand";
 
 /// Exit codes of `docs/errors`, as the roads must end.
-const DONE: i32 = 0;
-const WAITS: i32 = 5;
-const ROLLED_BACK: i32 = 6;
+pub(crate) const DONE: i32 = 0;
+pub(crate) const WAITS: i32 = 5;
+pub(crate) const ROLLED_BACK: i32 = 6;
 
 /// Brings a first release to production, so that there is something to replace.
 pub(crate) async fn prepare(place: &Place) -> Result<(), Failed> {
@@ -46,7 +46,7 @@ pub(crate) async fn play(place: &Place, round: u32, figures: &mut Figures) -> Re
     let promote = ["promote", "--to", "production", "--output", "json"];
     let ran = timed(place, round, figures, PROMOTE, &promote, DONE).await?;
     let steps = ["copy", "tag", "undo", "prepare", "switch", "verify", "move tags", "retire"];
-    parts(figures, round, PROMOTE, &timeline(&ran)?, &steps)?;
+    parts(Table::Part, figures, round, PROMOTE, &timeline(&ran)?, &steps)?;
 
     let version = format!("1.{}.1", round + 1);
     to_staging(place, &images::service(&version, Some("DATABASE_URL")).build(), &version).await?;
@@ -54,15 +54,15 @@ pub(crate) async fn play(place: &Place, round: u32, figures: &mut Figures) -> Re
     approve(place).await?;
     let ran = timed(place, round, figures, FAILS, &promote, ROLLED_BACK).await?;
     let moments = timeline(&ran)?;
-    parts(figures, round, FAILS, &moments, &["restore"])?;
+    parts(Table::Part, figures, round, FAILS, &moments, &["restore"])?;
     let back = between(&moments, "failed", "confirm")?;
-    part(figures, round, &format!("{FAILS}: from the failure to the confirmed release before"), back);
+    part(Table::Part, figures, round, &format!("{FAILS}: from the failure to the confirmed release before"), back);
 
     ask(place, &["rollback", "--in", "production"]).await?;
     approve(place).await?;
     let ran =
         timed(place, round, figures, ROLLBACK, &["rollback", "--in", "production", "--output", "json"], DONE).await?;
-    parts(figures, round, ROLLBACK, &timeline(&ran)?, &["prepare", "switch", "verify"])
+    parts(Table::Part, figures, round, ROLLBACK, &timeline(&ran)?, &["prepare", "switch", "verify"])
 }
 
 /// Reads the long log as a fresh process does.
@@ -133,7 +133,7 @@ fn keep(figures: &mut Figures, round: u32, name: &str, ran: &Ran) {
 }
 
 /// What happened when, from the record that the command printed.
-fn timeline(ran: &Ran) -> Result<Vec<(Timestamp, String)>, Failed> {
+pub(crate) fn timeline(ran: &Ran) -> Result<Vec<(Timestamp, String)>, Failed> {
     let record: serde_json::Value = serde_json::from_slice(&ran.stdout)?;
     let moments = record["timeline"].as_array().ok_or("the record has no time line")?;
     let moment = |moment: &serde_json::Value| {
@@ -143,8 +143,9 @@ fn timeline(ran: &Ran) -> Result<Vec<(Timestamp, String)>, Failed> {
     moments.iter().map(moment).collect()
 }
 
-/// The steps of a time line: each from the commit before it to its own.
-fn parts(
+/// The steps of a time line, as series of a table: each from the commit before it to its own.
+pub(crate) fn parts(
+    table: Table,
     figures: &mut Figures,
     round: u32,
     road: &str,
@@ -154,12 +155,12 @@ fn parts(
     for step in steps {
         let at = moments.iter().position(|(_, what)| what == step);
         let at = at.filter(|at| *at > 0).ok_or_else(|| format!("no `{step}` in {moments:?}"))?;
-        part(figures, round, &format!("{road}: {step}"), duration(&moments[at - 1], &moments[at])?);
+        part(table, figures, round, &format!("{road}: {step}"), duration(&moments[at - 1], &moments[at])?);
     }
     Ok(())
 }
 
-fn between(moments: &[(Timestamp, String)], from: &str, to: &str) -> Result<Duration, Failed> {
+pub(crate) fn between(moments: &[(Timestamp, String)], from: &str, to: &str) -> Result<Duration, Failed> {
     let find = |name: &str| moments.iter().find(|(_, what)| what.contains(name));
     let (Some(from), Some(to)) = (find(from), find(to)) else {
         return Err(format!("no `{from}` or no `{to}` in {moments:?}").into());
@@ -171,8 +172,8 @@ fn duration(from: &(Timestamp, String), to: &(Timestamp, String)) -> Result<Dura
     Ok(Duration::try_from(to.0.duration_since(from.0))?)
 }
 
-fn part(figures: &mut Figures, round: u32, name: &str, time: Duration) {
+fn part(table: Table, figures: &mut Figures, round: u32, name: &str, time: Duration) {
     if round > 0 {
-        figures.time(Table::Part, name, time);
+        figures.time(table, name, time);
     }
 }
