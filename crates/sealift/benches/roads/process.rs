@@ -52,6 +52,10 @@ impl Run<'_> {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", &place.directory);
         // Where the engine is, for programs that use one.
         command.envs(std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DOCKER_")));
+        // The toolchain, for the rebuild: rustup looks for it in the real home unless it is told.
+        let home = std::env::var("HOME").unwrap_or_default();
+        command.env("RUSTUP_HOME", std::env::var("RUSTUP_HOME").unwrap_or_else(|_| format!("{home}/.rustup")));
+        command.envs(std::env::var_os("RUSTUP_TOOLCHAIN").map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let watched = self.watched;
         let name = Path::new(self.program).file_name().unwrap_or_default().to_string_lossy().into_owned();
