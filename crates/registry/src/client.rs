@@ -14,9 +14,9 @@ use sealift_domain::{
 };
 use sealift_engine::ports::{
     clock::Clock,
+    copy::{Copied, CopyObserver, CopyPlan, CopyRequest},
     registry::{
-        Copied, CopyObserver, CopyPlan, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind,
-        StoredSignatures, TagMode,
+        RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredSignatures, TagMode,
     },
 };
 
@@ -150,12 +150,16 @@ impl Registry for Client {
         self.http().referrers(image).await
     }
 
-    async fn plan_copy(&self, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError> {
-        self.http().plan_copy(from, to).await
+    async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, RegistryError> {
+        self.http().tags(repository).await
     }
 
-    async fn copy(&self, from: &Pinned, to: &Repository, observer: &dyn CopyObserver) -> Result<Copied, RegistryError> {
-        self.http().copy(from, to, observer).await
+    async fn plan_copy(&self, request: &CopyRequest) -> Result<CopyPlan, RegistryError> {
+        self.http().plan_copy(request).await
+    }
+
+    async fn copy(&self, request: &CopyRequest, observer: &dyn CopyObserver) -> Result<Copied, RegistryError> {
+        self.http().copy(request, observer).await
     }
 
     async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {

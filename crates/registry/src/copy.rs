@@ -5,8 +5,9 @@ use sealift_domain::{
     digest::Digest,
     reference::{Pinned, Repository},
 };
-use sealift_engine::ports::registry::{
-    Copied, CopyEvent, CopyObserver, CopyPlan, RawManifest, RegistryError, RegistryErrorKind,
+use sealift_engine::ports::{
+    copy::{CopyEvent, CopyObserver, CopyPlan, CopyTally},
+    registry::{RawManifest, RegistryError, RegistryErrorKind},
 };
 
 use crate::{
@@ -67,12 +68,12 @@ impl Http {
         from: &Pinned,
         to: &Repository,
         observer: &dyn CopyObserver,
-    ) -> Result<Copied, RegistryError> {
+    ) -> Result<CopyTally, RegistryError> {
         let graph = walk(&InRepository { http: self, repository: &from.repository }, from.digest).await?;
         let blobs = blobs_of(&graph, &from.repository);
         let total = blobs.iter().map(|blob| blob.size).sum();
         observer.on(CopyEvent::Found { blobs: blobs.len() as u64, bytes: total });
-        let mut copied = Copied::default();
+        let mut copied = CopyTally::default();
         if from.repository == *to {
             self.verify_presence(blobs, observer, &mut copied).await?;
         } else {
@@ -91,7 +92,7 @@ impl Http {
         &self,
         blobs: Vec<BlobRef>,
         observer: &dyn CopyObserver,
-        copied: &mut Copied,
+        copied: &mut CopyTally,
     ) -> Result<(), RegistryError> {
         for (blob, present) in self.presence(blobs).await? {
             if !present {
@@ -109,7 +110,7 @@ impl Http {
         blobs: Vec<BlobRef>,
         to: &Repository,
         observer: &dyn CopyObserver,
-        copied: &mut Copied,
+        copied: &mut CopyTally,
     ) -> Result<(), RegistryError> {
         let transfers: Vec<_> = blobs.into_iter().map(|blob| self.transfer(blob, to, observer)).collect();
         let mut transfers = stream::iter(transfers).buffer_unordered(self.shared.concurrency);

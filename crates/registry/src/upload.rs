@@ -17,7 +17,10 @@ use reqwest::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
 };
 use sealift_domain::reference::Repository;
-use sealift_engine::ports::registry::{CopyEvent, CopyObserver, RegistryErrorKind};
+use sealift_engine::ports::{
+    copy::{CopyEvent, CopyObserver},
+    registry::RegistryErrorKind,
+};
 use tokio::sync::Notify;
 
 use crate::{
