@@ -9,23 +9,25 @@ use reqwest::{Certificate, ClientBuilder, redirect::Policy};
 use sealift_domain::{
     digest::Digest,
     image::Image,
-    quantity::Period,
+    quantity::{ByteSize, Period},
     reference::{Pinned, Repository, Tag},
 };
 use sealift_engine::ports::{
     clock::Clock,
     copy::{Copied, CopyObserver, CopyPlan, CopyRequest},
-    registry::{
-        RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredSignatures, TagMode,
-    },
+    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredSignatures, TagMode},
 };
 
 use crate::{
     auth::Auth,
     blob::BlobRef,
+    budget::Budget,
     credentials::CredentialSource,
     endpoint::Hosts,
     error::{causes, error},
+    rate::Rates,
+    referrers::Lists,
+    shelf::Shelf,
     transport::{Http, Shared},
 };
 
@@ -48,8 +50,10 @@ pub struct Options {
     pub idle_timeout: Period,
     /// The longest time a registry may take to complete a blob after its last byte. Default: 5 min.
     pub commit_timeout: Period,
-    /// Blobs under way at a time. Default: 6.
+    /// Requests of a kind under way to one host, to begin with; it follows what the host says. Default: 32.
     pub concurrency: usize,
+    /// Bytes that blobs on their way may take in memory. Default: 32 MiB.
+    pub byte_budget: ByteSize,
 }
 
 impl Default for Options {
@@ -63,7 +67,8 @@ impl Default for Options {
             connect_timeout: Period::from_secs(10),
             idle_timeout: Period::from_secs(60),
             commit_timeout: Period::from_secs(300),
-            concurrency: 6,
+            concurrency: 32,
+            byte_budget: ByteSize::from_bytes(32 << 20),
         }
     }
 }
@@ -109,7 +114,10 @@ impl Client {
                 clock,
                 idle,
                 commit: options.commit_timeout.as_duration(),
-                concurrency: options.concurrency.max(1),
+                rates: Rates::new(options.concurrency),
+                budget: Budget::new(options.byte_budget.bytes()),
+                lists: Lists::default(),
+                turns: Shelf::default(),
             }),
         })
     }

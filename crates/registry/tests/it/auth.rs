@@ -17,8 +17,8 @@ use sealift_registry::{
 };
 
 use crate::support::{
-    FakeClock, ana, assert_complete, client, client_with, count, image, logged_in, multi_platform, reader, repository,
-    server,
+    FakeClock, ana, assert_complete, client, client_with, copy, count, image, logged_in, multi_platform, reader,
+    repository, server,
 };
 
 async fn with_access(access: Access) -> Server {
@@ -43,7 +43,7 @@ async fn a_copy_between_two_registries_with_tokens_works_and_tokens_are_reused()
     let copied = copy(&client, &from, &to, &()).await.unwrap();
     assert_complete(&b, "app", &image);
     assert_eq!(token_requests(&a), 1, "reading");
-    assert_eq!(token_requests(&b), 2, "reading and writing");
+    assert_eq!(token_requests(&b), 1, "reading and writing with one token");
     assert_eq!(copied.requests as usize, a.log().len() + b.log().len());
 }
 
@@ -111,7 +111,7 @@ async fn basic_and_identity_tokens_let_in() {
     let client = client_with(logged_in(&[&a], "ana", "s3cret"));
     copy(&client, &repository(&a, "app").at(image.digest), &repository(&a, "b"), &()).await.unwrap();
     assert_complete(&a, "b", &image);
-    assert_eq!(count(&a, |logged| logged.status == 401), 1);
+    assert_eq!(count(&a, |logged| logged.status == 401), 2, "both repositories are asked at once");
 
     let a = with_access(tokens(false, None)).await;
     a.push("app", &image, None);
@@ -165,7 +165,8 @@ async fn a_token_server_that_gives_one_scope_at_a_time_still_lets_a_copy_through
     let image = image(Format::Oci);
     a.push("staging", &image, None);
     let client = client_with(logged_in(&[&a], "ana", "s3cret"));
-    let copied = copy(&client, &repository(&a, "staging").at(image.digest), &repository(&a, "prod"), &()).await.unwrap();
+    let copied =
+        copy(&client, &repository(&a, "staging").at(image.digest), &repository(&a, "prod"), &()).await.unwrap();
     assert_complete(&a, "prod", &image);
     assert_eq!((copied.blobs_copied, copied.blobs_mounted), (3, 0), "the right to mount was not given");
 }

@@ -14,7 +14,7 @@ use sealift_registry::{
     },
 };
 
-use crate::support::{FakeClock, assert_complete, client, client_with, count, image, repository, server};
+use crate::support::{FakeClock, assert_complete, client, client_with, copy, count, image, repository, server};
 
 async fn source() -> (Server, Built) {
     let server = server().await;
@@ -232,7 +232,8 @@ async fn an_upload_that_is_never_answered_is_given_up() {
     for blob in [0, 1] {
         b.put_blob("app", image.blobs[blob].clone());
     }
-    let refused = copy(&client, &repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap_err();
+    let refused =
+        copy(&client, &repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap_err();
     assert!(refused.message.contains("nothing moved for 0.05 s"), "{refused}");
     gate.open();
 }

@@ -17,7 +17,7 @@ use sealift_registry::{
     secret::Secret,
 };
 
-use crate::support::{client_with, image, multi_platform};
+use crate::support::{client_with, copy, image, multi_platform};
 
 /// Both programs, or the reason to skip.
 fn programs(test: &str) -> Option<()> {

@@ -47,7 +47,8 @@ impl Worker<'_> {
         let (mut most_tries, mut on_host) = (1, None);
         for (name, source) in &sources {
             let Some(target) = targets.get(name) else { continue };
-            let request = CopyRequest::pinned(source, &target.repository).hinted(hints.remove(name).unwrap_or_default());
+            let request =
+                CopyRequest::pinned(source, &target.repository).hinted(hints.remove(name).unwrap_or_default());
             let (copied, tries) = match self.copy_with_retries(context, &request, target).await {
                 Ok(copied) => copied,
                 Err(error) if self.rests_on_host(context, target, &error).await => {
