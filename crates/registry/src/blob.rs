@@ -132,11 +132,8 @@ impl Http {
         retrying(&*self.shared.clock, || self.has_blob_once(blob)).await
     }
 
-    /// Opens a blob once.
-    pub(crate) async fn open_once(
-        &self,
-        blob: &BlobRef,
-    ) -> Result<BoxStream<'static, Result<Bytes, Failure>>, Failure> {
+    /// Opens a blob once, in its own repository.
+    pub(crate) async fn open_at(&self, blob: &BlobRef) -> Result<BoxStream<'static, Result<Bytes, Failure>>, Failure> {
         let call = self.blob_call(Method::GET, blob)?;
         let subject = call.subject();
         let response = self.once(&call).await?;
@@ -149,12 +146,12 @@ impl Http {
         Ok(Verified::new(subject, chunks.boxed(), blob.digest, blob.size).boxed())
     }
 
-    /// Opens a blob, tried again until the first byte.
+    /// Opens a blob, tried again until the first byte. Mirrors are not asked: nobody could start over behind the reader's back.
     pub(crate) async fn open(
         &self,
         blob: &BlobRef,
     ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError> {
-        let opened = retrying(&*self.shared.clock, || self.open_once(blob)).await?;
+        let opened = retrying(&*self.shared.clock, || self.open_at(blob)).await?;
         Ok(opened.map(|item| item.map_err(|failure| failure.error)).boxed())
     }
 

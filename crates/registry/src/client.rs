@@ -1,6 +1,6 @@
 //! The client: the engine's registry port over HTTP.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,9 +25,13 @@ use crate::{
     blob::BlobRef,
     credentials::CredentialSource,
     endpoint::Hosts,
-    error::{causes, error},
+    error::{causes, error, printable},
+    mirrors::Mirrors,
+    tls::ClientIdentity,
     transport::{Http, Shared},
 };
+
+pub use crate::mirrors::is_host;
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -38,6 +42,11 @@ pub struct Options {
     pub plain_http: Vec<String>,
     /// Certificate authorities to trust beside the system's, each as PEM.
     pub extra_roots: Vec<Vec<u8>>,
+    /// Who this client says it is, to registries that ask for a certificate. Default: nobody.
+    pub client_identity: Option<ClientIdentity>,
+    /// Mirrors of registry hosts, the one to ask first first, each `host` or `host:port`. They are asked for bytes with a
+    /// digest only; what they fail with is no failure.
+    pub mirrors: BTreeMap<String, Vec<String>>,
     /// Whether the system's proxy settings are used, except for hosts of this machine. Default: no.
     pub system_proxy: bool,
     /// `User-Agent`.
@@ -58,6 +67,8 @@ impl Default for Options {
             credentials: CredentialSource::none(),
             plain_http: Vec::new(),
             extra_roots: Vec::new(),
+            client_identity: None,
+            mirrors: BTreeMap::new(),
             system_proxy: false,
             user_agent: concat!("sealift/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Period::from_secs(10),
@@ -86,18 +97,27 @@ fn builder(options: &Options) -> ClientBuilder {
         .connect_timeout(options.connect_timeout.as_duration())
 }
 
+/// What speaks to everything but this machine.
+fn outside(options: &Options) -> Result<ClientBuilder, reqwest::Error> {
+    let roots = options.extra_roots.iter().map(|pem| Certificate::from_pem_bundle(pem));
+    let roots: Vec<Vec<Certificate>> = roots.collect::<Result<_, _>>()?;
+    let mut outside = builder(options).tls_certs_merge(roots.into_iter().flatten());
+    if let Some(identity) = &options.client_identity {
+        outside = outside.identity(identity.parsed()?);
+    }
+    Ok(if options.system_proxy { outside } else { outside.no_proxy() })
+}
+
 impl Client {
     /// A client with these options. Waits are taken from `clock`.
     ///
     /// # Errors
-    /// `Unsupported` if TLS cannot be set up or a certificate is not PEM.
+    /// `Unsupported` if TLS cannot be set up, a certificate is not PEM, or the name of a mirror is no host.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Self, RegistryError> {
         let failed = |why: reqwest::Error| unusable(causes(why));
-        let roots: Result<Vec<_>, _> = options.extra_roots.iter().map(|pem| Certificate::from_pem(pem)).collect();
-        let mut outside = builder(&options).tls_certs_merge(roots.map_err(failed)?);
-        if !options.system_proxy {
-            outside = outside.no_proxy();
-        }
+        let outside = outside(&options).map_err(failed)?;
+        let mirrors = Mirrors::new(options.mirrors.clone())
+            .map_err(|name| unusable(format!("`{}` is not the host of a registry", printable(&name))))?;
         let direct = builder(&options).no_proxy().tls_certs_only([]);
         let idle: Duration = options.idle_timeout.as_duration();
         Ok(Self {
@@ -105,6 +125,7 @@ impl Client {
                 direct: direct.build().map_err(failed)?,
                 client: outside.build().map_err(failed)?,
                 hosts: Hosts::new(options.plain_http),
+                mirrors,
                 auth: Auth::new(options.credentials),
                 clock,
                 idle,
@@ -126,7 +147,7 @@ impl Registry for Client {
     }
 
     async fn manifest(&self, image: &Pinned) -> Result<RawManifest, RegistryError> {
-        self.http().manifest(&image.repository, image.digest).await
+        self.http().manifest_anywhere(&image.repository, image.digest).await
     }
 
     async fn blob(

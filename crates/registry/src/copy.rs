@@ -9,15 +9,7 @@ use sealift_engine::ports::registry::{
     Copied, CopyEvent, CopyObserver, CopyPlan, RawManifest, RegistryError, RegistryErrorKind,
 };
 
-use crate::{
-    blob::BlobRef,
-    error::error,
-    graph::{Graph, walk},
-    manifest_http::InRepository,
-    retry::retrying,
-    transport::Http,
-    upload::Moved,
-};
+use crate::{blob::BlobRef, error::error, graph::Graph, retry::retrying, transport::Http, upload::Moved};
 
 /// The blobs of a graph in `repository`, the largest first: the longest transfer should not be the last to start.
 fn blobs_of(graph: &Graph, repository: &Repository) -> Vec<BlobRef> {
@@ -31,7 +23,7 @@ fn blobs_of(graph: &Graph, repository: &Repository) -> Vec<BlobRef> {
 impl Http {
     /// What [`Http::copy`] would move.
     pub(crate) async fn plan_copy(&self, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError> {
-        let graph = walk(&InRepository { http: self, repository: &from.repository }, from.digest).await?;
+        let graph = self.graph_to_copy(from, to).await?;
         let mut plan = CopyPlan::default();
         if from.repository != *to {
             plan.manifests = graph.nodes().len() as u64;
@@ -68,7 +60,7 @@ impl Http {
         to: &Repository,
         observer: &dyn CopyObserver,
     ) -> Result<Copied, RegistryError> {
-        let graph = walk(&InRepository { http: self, repository: &from.repository }, from.digest).await?;
+        let graph = self.graph_to_copy(from, to).await?;
         let blobs = blobs_of(&graph, &from.repository);
         let total = blobs.iter().map(|blob| blob.size).sum();
         observer.on(CopyEvent::Found { blobs: blobs.len() as u64, bytes: total });

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod secret;
 pub mod server;
 pub mod signatures;
+pub mod tls;
 
 mod auth;
 mod blob;
@@ -22,6 +23,7 @@ mod endpoint;
 mod error;
 mod inspect;
 mod manifest_http;
+mod mirrors;
 mod retry;
 mod scope;
 mod tags;

@@ -23,8 +23,10 @@ use crate::{
     auth::Auth,
     endpoint::{Hosts, is_loopback, origin},
     error::{Words, causes, refused, subject},
+    mirrors::Mirrors,
     retry::{Failure, after_answer, retrying},
     scope::Scopes,
+    tls::unanswered,
 };
 
 /// How many redirects one request follows.
@@ -39,6 +41,7 @@ pub(crate) struct Shared {
     /// For everything else.
     pub(crate) client: reqwest::Client,
     pub(crate) hosts: Hosts,
+    pub(crate) mirrors: Mirrors,
     pub(crate) auth: Auth,
     pub(crate) clock: Arc<dyn Clock>,
     /// The longest time without a byte.
@@ -185,7 +188,7 @@ impl Http {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match tokio::time::timeout(self.shared.idle, request(self.client_for(url)).send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(why)) => Err(Failure::transient(format!("{subject}: {}", causes(why)))),
+            Ok(Err(why)) => Err(unanswered(subject, why)),
             Err(_) => {
                 Err(Failure::transient(format!("{subject}: no answer within {} s", self.shared.idle.as_secs_f32())))
             }

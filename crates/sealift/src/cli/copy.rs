@@ -7,8 +7,9 @@ use sealift_domain::{
 use sealift_engine::ports::{clock::Clock, registry::TagMode};
 use serde_json::json;
 
-use super::{Ends, Global, look};
+use super::{Ends, Global, look, registry_flags::RegistryFlags};
 use crate::{
+    config::Registries,
     diagnostic::{Diagnostic, catalogue::Exit},
     failure,
     report::{human, progress},
@@ -24,9 +25,8 @@ pub struct Args {
     source: Reference,
     /// Where to; with a tag, the tag is written last and read back.
     destination: Reference,
-    /// A host that speaks plain HTTP. Hosts of this machine need not be named.
-    #[arg(long, value_name = "HOST")]
-    plain_http: Vec<String>,
+    #[command(flatten)]
+    registries: RegistryFlags,
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
@@ -34,7 +34,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
 }
 
 async fn copy(args: Args, global: &Global, shell: &Shell) -> Result<Exit, Diagnostic> {
-    let registry = wiring::registry(shell, args.plain_http)?;
+    let registry = wiring::registry(shell, args.registries.over(Registries::default(), shell)?)?;
     let began = SystemClock.now();
     let Some(source) = look::pin(registry.as_ref(), &args.source).await? else {
         return Err(Diagnostic::new("E0301", format!("{} does not exist", args.source))
