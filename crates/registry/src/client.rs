@@ -1,6 +1,10 @@
 //! The client: the engine's registry port over HTTP.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -115,15 +119,17 @@ impl Client {
     /// `Unsupported` if TLS cannot be set up, a certificate is not PEM, or the name of a mirror is no host.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Self, RegistryError> {
         let failed = |why: reqwest::Error| unusable(causes(why));
-        let outside = outside(&options).map_err(failed)?;
+        let client = outside(&options).map_err(failed)?;
         let mirrors = Mirrors::new(options.mirrors.clone())
             .map_err(|name| unusable(format!("`{}` is not the host of a registry", printable(&name))))?;
+        let again = options.clone();
         let direct = builder(&options).no_proxy().tls_certs_only([]);
         let idle: Duration = options.idle_timeout.as_duration();
         Ok(Self {
             shared: Arc::new(Shared {
                 direct: direct.build().map_err(failed)?,
-                client: outside.build().map_err(failed)?,
+                client: client.build().map_err(failed)?,
+                over_http1: LazyLock::new(Box::new(move || outside(&again).ok()?.http1_only().build().ok())),
                 hosts: Hosts::new(options.plain_http),
                 mirrors,
                 auth: Auth::new(options.credentials),

@@ -1,16 +1,16 @@
 //! TLS: which certificates can be used, and how a failed handshake is told from a silent registry.
 
-use std::{error::Error, io};
+use std::{
+    error::Error,
+    io,
+    sync::{LazyLock, atomic::Ordering},
+};
 
-use reqwest::{Certificate, Identity};
+use reqwest::{Certificate, Identity, Url};
 use rustls::{AlertDescription, Error as Tls};
 use sealift_engine::ports::registry::RegistryErrorKind;
 
-use crate::{
-    error::causes,
-    retry::{Again, Failure},
-    secret::Secret,
-};
+use crate::{error::causes, retry::Failure, secret::Secret, transport::Http};
 
 /// The certificates and the key that this client shows to registries that ask who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +31,9 @@ pub enum IdentityFault {
 /// The certificates of a PEM text.
 fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
     match Certificate::from_pem_bundle(pem) {
-        Ok(list) if list.is_empty() => Err("there is no certificate in it, in PEM".to_owned()),
+        Ok(list) if list.is_empty() => Err("there is no PEM certificate in it".to_owned()),
         Ok(list) => Ok(list),
-        Err(why) => Err(causes(why)),
+        Err(_) => Err("it is not PEM".to_owned()),
     }
 }
 
@@ -44,7 +44,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
 pub fn check_authorities(pem: &[u8]) -> Result<(), String> {
     let roots = certificates(pem)?;
     let probe = reqwest::Client::builder().no_proxy().tls_certs_only(roots).build();
-    probe.map(drop).map_err(causes)
+    probe.map(drop).map_err(|_| "a certificate in it is damaged".to_owned())
 }
 
 impl ClientIdentity {
@@ -56,7 +56,7 @@ impl ClientIdentity {
         self::certificates(&certificates).map_err(IdentityFault::Certificates)?;
         let bad = |why: &str| IdentityFault::Key(why.to_owned());
         if !key.reveal().contains("PRIVATE KEY-----") {
-            return Err(bad("there is no private key in it, in PEM"));
+            return Err(bad("there is no PEM private key in it"));
         }
         if key.reveal().contains("ENCRYPTED") {
             return Err(bad("it has a passphrase, and only keys without one can be used"));
@@ -74,29 +74,46 @@ impl ClientIdentity {
     }
 }
 
-/// A request that could not be sent, or was not answered. One that came to nothing because of certificates is final.
-pub(crate) fn unanswered(subject: &str, failure: reqwest::Error) -> Failure {
-    let kind = match handshake(&failure) {
-        Some(why) if is_about_trust(why) => RegistryErrorKind::Untrusted,
-        _ => return Failure::transient(format!("{subject}: {}", causes(failure))),
-    };
-    let again = Again::Never;
-    Failure { error: crate::error::error(kind, format!("{subject}: {}", causes(failure))), again }
+/// The client for everything but this machine once more, without HTTP/2; built when it is needed.
+pub(crate) type OverHttp1 = LazyLock<Option<reqwest::Client>, Box<dyn FnOnce() -> Option<reqwest::Client> + Send>>;
+
+impl Http {
+    /// A request that could not be sent, or was not answered. One that came to nothing because of certificates is final.
+    pub(crate) async fn unanswered(&self, subject: &str, url: &Url, failure: reqwest::Error) -> Failure {
+        // With TLS 1.3 a client is told only after the handshake that its certificate is not accepted, and over HTTP/2 the
+        // connection is often gone before anybody has read that.
+        let broke_off = url.scheme() == "https" && !failure.is_connect() && !failure.is_timeout();
+        let told = match broke_off && handshake(&failure).is_none() {
+            true => self.told_over_http1(url).await,
+            false => None,
+        };
+        let failure = told.unwrap_or(failure);
+        let trusted = !handshake(&failure).is_some_and(is_about_trust);
+        let why = format!("{subject}: {}", causes(failure));
+        if trusted { Failure::transient(why) } else { Failure::last(RegistryErrorKind::Untrusted, why) }
+    }
+
+    /// How a connection over HTTP/1.1 fails because of certificates. It asks for nothing in particular, and carries no login.
+    async fn told_over_http1(&self, url: &Url) -> Option<reqwest::Error> {
+        let request = self.shared.over_http1.as_ref()?.get(url.join("/v2/").ok()?);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = tokio::time::timeout(self.shared.idle, request.send()).await.ok()?;
+        answer.err().filter(|failure| handshake(failure).is_some_and(is_about_trust))
+    }
+}
+
+/// An error and what caused it, one after the other.
+fn chain<'a>(failure: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(failure), |cause| (*cause).source())
 }
 
 /// What TLS says, wherever in the chain of causes it stands.
 fn handshake<'a>(failure: &'a (dyn Error + 'static)) -> Option<&'a Tls> {
-    let mut next = Some(failure);
-    while let Some(cause) = next {
+    chain(failure).find_map(|cause| {
         // An I/O error shows the cause of what it wraps as its own, so what it wraps has to be asked for.
         let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let found = cause.downcast_ref::<Tls>().or_else(|| wrapped?.downcast_ref::<Tls>());
-        if found.is_some() {
-            return found;
-        }
-        next = cause.source();
-    }
-    None
+        cause.downcast_ref::<Tls>().or_else(|| wrapped?.downcast_ref::<Tls>())
+    })
 }
 
 /// Whether another try would end the same way: one side does not trust the other, or the other does not speak TLS.
@@ -128,13 +145,13 @@ mod tests {
     fn what_is_no_certificate_and_what_is_no_key_is_told_apart() {
         let key = |text: &str| Secret::new(text);
         let damaged = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_vec();
-        assert!(check_authorities(b"").unwrap_err().contains("no certificate"));
-        assert!(check_authorities(b"no PEM").unwrap_err().contains("no certificate"));
+        assert!(check_authorities(b"").unwrap_err().contains("no PEM certificate"));
+        assert!(check_authorities(b"words").unwrap_err().contains("no PEM certificate"));
         assert!(check_authorities(&damaged).is_err());
         let refused = ClientIdentity::new(b"x".to_vec(), key("x")).unwrap_err();
         assert!(matches!(refused, IdentityFault::Certificates(_)), "{refused:?}");
         for (text, word) in [
-            ("x", "no private key"),
+            ("x", "no PEM private key"),
             ("-----BEGIN ENCRYPTED PRIVATE KEY-----\naGk=\n-----END ENCRYPTED PRIVATE KEY-----\n", "passphrase"),
             ("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", "damaged"),
         ] {

@@ -26,7 +26,7 @@ use crate::{
     mirrors::Mirrors,
     retry::{Failure, after_answer, retrying},
     scope::Scopes,
-    tls::unanswered,
+    tls::OverHttp1,
 };
 
 /// How many redirects one request follows.
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) direct: reqwest::Client,
     /// For everything else.
     pub(crate) client: reqwest::Client,
+    /// The same, to learn why connections end.
+    pub(crate) over_http1: OverHttp1,
     pub(crate) hosts: Hosts,
     pub(crate) mirrors: Mirrors,
     pub(crate) auth: Auth,
@@ -188,7 +190,7 @@ impl Http {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match tokio::time::timeout(self.shared.idle, request(self.client_for(url)).send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(why)) => Err(unanswered(subject, why)),
+            Ok(Err(why)) => Err(self.unanswered(subject, url, why).await),
             Err(_) => {
                 Err(Failure::transient(format!("{subject}: no answer within {} s", self.shared.idle.as_secs_f32())))
             }

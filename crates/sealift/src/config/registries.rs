@@ -7,6 +7,7 @@ use sealift_registry::{client::is_host, tls::ClientIdentity};
 use super::{
     decode::{Cursor, Reader},
     fault::Fault,
+    node::Value,
 };
 use crate::{
     diagnostic::catalogue::code,
@@ -83,9 +84,10 @@ fn file<'t>(reader: &mut Reader, at: &Cursor<'t>) -> Option<(Cursor<'t>, PathBuf
 }
 
 fn unusable(name: &Cursor<'_>, what: &str, why: Unusable) -> Fault {
+    let file = if let Value::Text(file) = &name.node.value { file } else { "" };
     name.here(match why {
-        Unusable::Unreadable(why) => Fault::new(code::E0101, format!("cannot read the {what}: {why}")),
-        Unusable::Wrong(why) => Fault::wrong(format!("this file is of no use as the {what}: {why}")),
+        Unusable::Unreadable(why) => Fault::new(code::E0101, format!("cannot read the {what} `{file}`: {why}")),
+        Unusable::Wrong(why) => Fault::wrong(format!("`{file}` cannot be used as the {what}: {why}")),
     })
     .next("name a file in PEM, relative to this file")
 }
