@@ -25,6 +25,7 @@ pub fn of_registry(kind: RegistryErrorKind) -> &'static str {
         RegistryErrorKind::Malformed => "E0306",
         RegistryErrorKind::TagTaken => "E0307",
         RegistryErrorKind::Unsupported => "E0308",
+        RegistryErrorKind::Untrusted => "E0309",
     }
 }
 

@@ -26,7 +26,7 @@ const UNREAD: [&str; 2] = ["application/vnd.dev.sigstore.bundle", "application/v
 #[derive(Clone, Debug, Default)]
 pub struct Gathered {
     pub(crate) images: BTreeMap<ComponentName, Fact<Image>>,
-    /// The images whose registry does not answer at all ([`RegistryErrorKind::Transient`]).
+    /// The images whose registry does not answer at all ([`RegistryErrorKind::is_silence`]).
     pub(crate) silent: BTreeSet<ComponentName>,
     pub(crate) signatures: BTreeMap<ComponentName, Fact<Signatures>>,
 }
@@ -65,7 +65,7 @@ async fn read_images(
             Ok(image) => Fact::Known(image),
             Err(error) if error.kind == RegistryErrorKind::NotFound => Fact::Missing,
             Err(error) => {
-                if error.kind == RegistryErrorKind::Transient {
+                if error.kind.is_silence() {
                     silent.insert(name.clone());
                 }
                 Fact::Unreadable(error.message)

@@ -1,7 +1,7 @@
 //! What a rollback by hand rests on while the registry does not answer: the image that the host has under its digest, and
 //! the judgement of the promotion that made the release known-good.
 //!
-//! Only silence is bridged (`RegistryErrorKind::Transient`). A registry that answers, be it that the image is gone, that
+//! Only silence is bridged (`RegistryErrorKind::is_silence`). A registry that answers, be it that the image is gone, that
 //! access is refused or that the bytes are others, is believed. And only [`Kind::Rollback`]: nothing enters an environment
 //! this way that was not judged and verified there before.
 

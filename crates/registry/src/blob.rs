@@ -57,8 +57,8 @@ impl Http {
         retrying(&*self.shared.clock, || self.has_blob_once(blob)).await
     }
 
-    /// Opens a blob once.
-    async fn open_once(&self, blob: &BlobRef) -> Result<Chunks, Failure> {
+    /// Opens a blob once, in its own repository.
+    pub(crate) async fn open_at(&self, blob: &BlobRef) -> Result<Chunks, Failure> {
         let call = self.blob_call(Method::GET, blob)?;
         let subject = call.subject();
         let response = self.once(&call).await?;
@@ -70,17 +70,18 @@ impl Http {
         Ok(Verified::new(subject, self.resuming(blob, response), blob.digest, blob.size).boxed())
     }
 
-    /// Opens a blob, tried again until its answer begins.
+    /// Opens a blob, on a mirror if one has it, tried again until its answer begins.
     pub(crate) async fn open_verified(&self, blob: &BlobRef) -> Result<Chunks, RegistryError> {
         retrying(&*self.shared.clock, || self.open_once(blob)).await
     }
 
-    /// [`Http::open_verified`] for readers that cannot do anything about a failure.
+    /// Opens a blob, tried again until its answer begins. Mirrors are not asked: nobody could start over behind the reader's back.
     pub(crate) async fn open(
         &self,
         blob: &BlobRef,
     ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError> {
-        Ok(self.open_verified(blob).await?.map(|item| item.map_err(|failure| failure.error)).boxed())
+        let opened = retrying(&*self.shared.clock, || self.open_at(blob)).await?;
+        Ok(opened.map(|item| item.map_err(|failure| failure.error)).boxed())
     }
 
     /// A whole small blob.

@@ -1,6 +1,10 @@
 //! The client: the engine's registry port over HTTP.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,12 +28,16 @@ use crate::{
     budget::Budget,
     credentials::CredentialSource,
     endpoint::Hosts,
-    error::{causes, error},
+    error::{causes, error, printable},
+    mirrors::Mirrors,
     rate::Rates,
     referrers::Lists,
     shelf::Shelf,
+    tls::ClientIdentity,
     transport::{Http, Shared},
 };
+
+pub use crate::mirrors::is_host;
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -40,6 +48,11 @@ pub struct Options {
     pub plain_http: Vec<String>,
     /// Certificate authorities to trust beside the system's, each as PEM.
     pub extra_roots: Vec<Vec<u8>>,
+    /// Who this client says it is, to registries that ask for a certificate. Default: nobody.
+    pub client_identity: Option<ClientIdentity>,
+    /// Mirrors of registry hosts, the one to ask first first, each `host` or `host:port`. They are asked for bytes with a
+    /// digest only; what they fail with is no failure.
+    pub mirrors: BTreeMap<String, Vec<String>>,
     /// Whether the system's proxy settings are used, except for hosts of this machine. Default: no.
     pub system_proxy: bool,
     /// `User-Agent`.
@@ -62,6 +75,8 @@ impl Default for Options {
             credentials: CredentialSource::none(),
             plain_http: Vec::new(),
             extra_roots: Vec::new(),
+            client_identity: None,
+            mirrors: BTreeMap::new(),
             system_proxy: false,
             user_agent: concat!("sealift/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Period::from_secs(10),
@@ -91,25 +106,37 @@ fn builder(options: &Options) -> ClientBuilder {
         .connect_timeout(options.connect_timeout.as_duration())
 }
 
+/// What speaks to everything but this machine.
+fn outside(options: &Options) -> Result<ClientBuilder, reqwest::Error> {
+    let roots = options.extra_roots.iter().map(|pem| Certificate::from_pem_bundle(pem));
+    let roots: Vec<Vec<Certificate>> = roots.collect::<Result<_, _>>()?;
+    let mut outside = builder(options).tls_certs_merge(roots.into_iter().flatten());
+    if let Some(identity) = &options.client_identity {
+        outside = outside.identity(identity.parsed()?);
+    }
+    Ok(if options.system_proxy { outside } else { outside.no_proxy() })
+}
+
 impl Client {
     /// A client with these options. Waits are taken from `clock`.
     ///
     /// # Errors
-    /// `Unsupported` if TLS cannot be set up or a certificate is not PEM.
+    /// `Unsupported` if TLS cannot be set up, a certificate is not PEM, or the name of a mirror is no host.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Self, RegistryError> {
         let failed = |why: reqwest::Error| unusable(causes(why));
-        let roots: Result<Vec<_>, _> = options.extra_roots.iter().map(|pem| Certificate::from_pem(pem)).collect();
-        let mut outside = builder(&options).tls_certs_merge(roots.map_err(failed)?);
-        if !options.system_proxy {
-            outside = outside.no_proxy();
-        }
+        let client = outside(&options).map_err(failed)?;
+        let mirrors = Mirrors::new(options.mirrors.clone())
+            .map_err(|name| unusable(format!("`{}` is not the host of a registry", printable(&name))))?;
+        let again = options.clone();
         let direct = builder(&options).no_proxy().tls_certs_only([]);
         let idle: Duration = options.idle_timeout.as_duration();
         Ok(Self {
             shared: Arc::new(Shared {
                 direct: direct.build().map_err(failed)?,
-                client: outside.build().map_err(failed)?,
+                client: client.build().map_err(failed)?,
+                over_http1: LazyLock::new(Box::new(move || outside(&again).ok()?.http1_only().build().ok())),
                 hosts: Hosts::new(options.plain_http),
+                mirrors,
                 auth: Auth::new(options.credentials),
                 clock,
                 idle,
@@ -134,7 +161,7 @@ impl Registry for Client {
     }
 
     async fn manifest(&self, image: &Pinned) -> Result<RawManifest, RegistryError> {
-        self.http().manifest(&image.repository, image.digest).await
+        self.http().manifest_anywhere(&image.repository, image.digest).await
     }
 
     async fn blob(

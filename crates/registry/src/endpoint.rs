@@ -29,6 +29,11 @@ fn is_docker_hub(registry: &str) -> bool {
     matches!(registry, "docker.io" | "index.docker.io" | "registry-1.docker.io")
 }
 
+/// The one name of a registry that has several: Docker Hub is `docker.io`.
+pub(crate) fn canonical(registry: &str) -> &str {
+    if is_docker_hub(registry) { "docker.io" } else { registry }
+}
+
 /// The repository's name in API paths and scopes: on Docker Hub, official images live under `library/`.
 pub(crate) fn api_name(repository: &Repository) -> String {
     let name = repository.name();

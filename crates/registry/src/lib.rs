@@ -14,6 +14,7 @@ pub mod referrers;
 pub mod secret;
 pub mod server;
 pub mod signatures;
+pub mod tls;
 
 mod auth;
 mod blob;
@@ -25,6 +26,7 @@ mod error;
 mod fallback;
 mod inspect;
 mod manifest_http;
+mod mirrors;
 mod rate;
 mod resume;
 mod retry;

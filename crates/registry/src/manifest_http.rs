@@ -50,27 +50,33 @@ impl Http {
 
     /// Reads a manifest by digest; the bytes have it.
     pub(crate) async fn manifest(&self, repository: &Repository, digest: Digest) -> Result<RawManifest, RegistryError> {
+        retrying(&*self.shared.clock, || self.manifest_once(repository, digest)).await
+    }
+
+    /// [`Http::manifest`], in one try.
+    pub(crate) async fn manifest_once(&self, repository: &Repository, digest: Digest) -> Result<RawManifest, Failure> {
         let call = self.manifest_call(Method::GET, repository, &digest.to_string())?;
-        let raw = self.read_manifest(&call).await?;
+        let raw = self.read_manifest_once(&call).await?;
         if raw.digest != digest {
             let why = format!("{}: the bytes have the digest {}", call.subject(), raw.digest);
-            return Err(error(RegistryErrorKind::Corrupt, why));
+            return Err(Failure::last(RegistryErrorKind::Corrupt, why));
         }
         Ok(raw)
     }
 
     /// Reads the manifest that a call names, and checks everything but the digest that was asked for.
     pub(crate) async fn read_manifest(&self, call: &Call) -> Result<RawManifest, RegistryError> {
+        retrying(&*self.shared.clock, || self.read_manifest_once(call)).await
+    }
+
+    async fn read_manifest_once(&self, call: &Call) -> Result<RawManifest, Failure> {
         let subject = call.subject();
-        let attempt = || async {
-            let response = self.once(call).await?;
-            let headers = response.headers().clone();
-            let bytes = self.read(&subject, response, MAX_MANIFEST).await?;
-            check_digest_header(&subject, &headers, Digest::of(&bytes))?;
-            let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            Ok(manifest::raw(&subject, bytes, content_type)?)
-        };
-        retrying(&*self.shared.clock, attempt).await
+        let response = self.once(call).await?;
+        let headers = response.headers().clone();
+        let bytes = self.read(&subject, response, MAX_MANIFEST).await?;
+        check_digest_header(&subject, &headers, Digest::of(&bytes))?;
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        Ok(manifest::raw(&subject, bytes, content_type)?)
     }
 
     /// The manifest that a tag names now; `None` if the tag does not exist.

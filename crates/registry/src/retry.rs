@@ -34,6 +34,8 @@ pub(crate) enum Again {
     Backoff,
     /// After the time that the registry asked for.
     After(Period),
+    /// At once, from another place: a mirror failed, and is not asked again. This counts as no try.
+    Elsewhere,
 }
 
 /// A failed try.
@@ -85,11 +87,13 @@ where
     loop {
         let failure = match attempt().await {
             Ok(value) => return Ok(value),
+            Err(Failure { again: Again::Elsewhere, .. }) => continue,
             Err(failure) => failure,
         };
         failed += 1;
         let wait = match failure.again {
-            Again::Never => return Err(failure.error),
+            // One is continued with above.
+            Again::Never | Again::Elsewhere => return Err(failure.error),
             Again::Backoff => backoff(failed),
             Again::After(wait) => wait,
         };

@@ -24,11 +24,13 @@ use crate::{
     budget::Budget,
     endpoint::{Hosts, is_loopback, origin},
     error::{Words, causes, refused, subject},
+    mirrors::Mirrors,
     rate::{Lane, Place, Rates},
     referrers::Lists,
     retry::{Again, Failure, LONGEST_WAIT, after_answer, retrying},
     scope::Scopes,
     shelf::Shelf,
+    tls::OverHttp1,
 };
 
 /// How many redirects one request follows.
@@ -42,7 +44,10 @@ pub(crate) struct Shared {
     pub(crate) direct: reqwest::Client,
     /// For everything else.
     pub(crate) client: reqwest::Client,
+    /// The same, to learn why connections end.
+    pub(crate) over_http1: OverHttp1,
     pub(crate) hosts: Hosts,
+    pub(crate) mirrors: Mirrors,
     pub(crate) auth: Auth,
     pub(crate) clock: Arc<dyn Clock>,
     /// The longest time without a byte.
@@ -242,7 +247,7 @@ impl Http {
                 heard(&place, &response);
                 Ok(response)
             }
-            Ok(Err(why)) => Err(Failure::transient(format!("{subject}: {}", causes(why)))),
+            Ok(Err(why)) => Err(self.unanswered(subject, url, why).await),
             Err(_) => {
                 Err(Failure::transient(format!("{subject}: no answer within {} s", self.shared.idle.as_secs_f32())))
             }

@@ -190,6 +190,10 @@ pub fn of_registry(error: &RegistryError) -> Diagnostic {
         }
         RegistryErrorKind::NotFound => diagnostic.next("check the name and the digest: `sealift look IMAGE`"),
         RegistryErrorKind::Transient => diagnostic.next("run the command again when the registry answers"),
+        RegistryErrorKind::Untrusted => diagnostic
+            .next("trust the authority of its certificate: `--ca-file FILE`, or `registries: {ca_file: FILE}` in sealift.yaml")
+            .next("where it asks for a certificate of yours: `--client-cert FILE --client-key FILE`")
+            .next("where it speaks plain HTTP, and only on a network that you trust: `--plain-http HOST`"),
         RegistryErrorKind::Corrupt => diagnostic.next("run the command again; if it stays so, push the image again"),
         RegistryErrorKind::Malformed => diagnostic.next("build and push the image again, with another tool if need be"),
         RegistryErrorKind::TagTaken => diagnostic.next("use another tag: one that never moves is not overwritten"),

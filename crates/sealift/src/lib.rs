@@ -10,4 +10,5 @@ pub mod report;
 pub mod session;
 pub mod shell;
 pub mod system;
+pub mod tls_files;
 pub mod wiring;

@@ -36,7 +36,7 @@ use sealift_store::{
 };
 
 use crate::{
-    config::{Channel, Config, Deploy},
+    config::{Channel, Config, Deploy, Registries},
     diagnostic::Diagnostic,
     failure,
     shell::Shell,
@@ -92,17 +92,26 @@ pub fn signatures() -> Arc<dyn Signatures> {
     Arc::new(SshSignatures)
 }
 
-/// A client for all registries, with the credentials of this account.
-pub fn registry(shell: &Shell, plain_http: Vec<String>) -> Result<Arc<dyn Registry>, Diagnostic> {
+/// A client for all registries, with the credentials and the proxies of this account.
+pub fn registry(shell: &Shell, registries: Registries) -> Result<Arc<dyn Registry>, Diagnostic> {
     let credentials = CredentialSource::from_variables(|name| shell.variable(name).map(OsString::from));
-    let options = Options { credentials, plain_http, system_proxy: true, ..Options::default() };
+    let Registries { plain_http, authorities, identity, mirrors } = registries;
+    let options = Options {
+        credentials,
+        plain_http,
+        extra_roots: authorities,
+        client_identity: identity,
+        mirrors,
+        system_proxy: true,
+        ..Options::default()
+    };
     let client = Client::new(options, Arc::new(SystemClock)).map_err(|error| failure::of_registry(&error))?;
     Ok(Arc::new(client))
 }
 
 /// Every adapter that the configuration names.
 pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
-    let registry = registry(shell, config.registries.plain_http.clone())?;
+    let registry = registry(shell, config.registries.clone())?;
     let mut drivers: BTreeMap<EnvironmentName, Arc<dyn Driver>> = BTreeMap::new();
     for (environment, deploy) in &config.deploy {
         drivers.insert(environment.clone(), driver(shell, config, environment, deploy, &registry)?);

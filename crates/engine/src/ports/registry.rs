@@ -70,6 +70,9 @@ pub enum RegistryErrorKind {
     Denied,
     /// The registry could not be reached, answered 429 or 5xx, or broke off, and went on doing so after every retry.
     Transient,
+    /// No connection that both sides trust: the certificate of one of them is not accepted, or the registry does not speak
+    /// TLS. Nothing was asked and nothing was answered.
+    Untrusted,
     /// Bytes do not have the digest or size they must have.
     Corrupt,
     /// A manifest or index is malformed or over a limit.
@@ -78,6 +81,13 @@ pub enum RegistryErrorKind {
     TagTaken,
     /// The registry does not offer this operation.
     Unsupported,
+}
+
+impl RegistryErrorKind {
+    /// Whether the registry itself has said nothing: it was not reached, or whoever was reached did not prove to be it.
+    pub fn is_silence(self) -> bool {
+        matches!(self, Self::Transient | Self::Untrusted)
+    }
 }
 
 /// Why a registry operation failed.

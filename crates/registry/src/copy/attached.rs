@@ -89,7 +89,7 @@ impl Copying<'_> {
 
     /// Brings what is under a referrer. It must say itself that it refers to the subject: a list can say anything.
     async fn bring_referrer(&self, subject: Digest, digest: Digest) -> Result<Node, RegistryError> {
-        let node = self.admit(self.http.manifest(&self.from, digest).await?, 0)?;
+        let node = self.admit(self.http.manifest_anywhere(&self.from, digest).await?, 0)?;
         if node.manifest.subject.as_ref().map(|subject| subject.digest) != Some(subject) {
             let why = format!("{}@{digest} is listed as a referrer of {subject} and does not refer to it", self.from);
             return Err(error(RegistryErrorKind::Corrupt, why));

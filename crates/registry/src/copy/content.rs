@@ -132,7 +132,7 @@ impl<'a> Copying<'a> {
                 if there {
                     return Ok(());
                 }
-                let raw = self.http.manifest(&self.from, child.digest).await?;
+                let raw = self.http.manifest_anywhere(&self.from, child.digest).await?;
                 check_child(self.root, child, &raw)?;
                 let node = self.admit(raw, depth)?;
                 self.bring(&node, depth).await?;

@@ -14,7 +14,7 @@ mod plan;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::try_join;
-use sealift_domain::reference::{Reference, Repository, Tag};
+use sealift_domain::reference::{Repository, Tag};
 use sealift_engine::ports::{
     copy::{Copied, CopyEvent, CopyObserver, CopyRequest, CopyTally},
     registry::{RawManifest, RegistryError, RegistryErrorKind},
@@ -54,16 +54,20 @@ impl Http {
 
     /// The manifest to copy. The one request for a tag tells its digest; everything after it is asked for by digest.
     async fn root(&self, request: &CopyRequest) -> Result<Node, RegistryError> {
-        let root = Node::new(self.read_reference(&request.from).await?)?;
+        let root = Node::new(self.read_reference(request).await?)?;
         match &request.platform {
             Some(platform) => self.for_platform(&request.from.repository, root, platform).await,
             None => Ok(root),
         }
     }
 
-    async fn read_reference(&self, from: &Reference) -> Result<RawManifest, RegistryError> {
+    async fn read_reference(&self, request: &CopyRequest) -> Result<RawManifest, RegistryError> {
+        let from = &request.from;
         if let Some(digest) = from.digest {
-            return self.manifest(&from.repository, digest).await;
+            return match from.repository == request.to {
+                true => self.manifest(&from.repository, digest).await,
+                false => self.manifest_anywhere(&from.repository, digest).await,
+            };
         }
         let tag = match &from.tag {
             Some(tag) => tag.clone(),

@@ -8,13 +8,7 @@ use sealift_engine::ports::{
 };
 
 use super::attached::COSIGN;
-use crate::{
-    blob::BlobRef,
-    graph::{Graph, walk},
-    manifest_http::InRepository,
-    referrers::suffixed_tag,
-    transport::Http,
-};
+use crate::{blob::BlobRef, graph::Graph, referrers::suffixed_tag, transport::Http};
 
 /// Requests for a blob that moves: the opening of the upload, the reading, the writing.
 const PER_MOVED: u64 = 3;
@@ -30,7 +24,7 @@ impl Http {
     pub(crate) async fn plan_copy(&self, request: &CopyRequest) -> Result<CopyPlan, RegistryError> {
         let from = &request.from.repository;
         let root = self.root(request).await?.raw.digest;
-        let graph = walk(&InRepository { http: self, repository: from }, root).await?;
+        let graph = self.graph_to_copy(&from.at(root), &request.to).await?;
         let (mut plan, referrers) =
             try_join(self.plan_content(&graph, request), self.plan_referrers(&graph, request)).await?;
         plan.referrers = referrers;

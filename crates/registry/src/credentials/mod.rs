@@ -31,10 +31,16 @@ pub struct CredentialSource {
     files: Vec<PathBuf>,
     helper_directories: Vec<PathBuf>,
     helper_timeout: Option<Duration>,
+    last: Vec<(String, Credential)>,
 }
 
 /// How long a credential helper may take: some ask a person to unlock a keyring.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// GitHub's container registry, the only one that its tokens are for.
+const GITHUB: &str = "ghcr.io";
+/// The user of a token that belongs to nobody in particular.
+const GITHUB_USER: &str = "x-access-token";
 
 impl CredentialSource {
     /// No credentials: only anonymous access.
@@ -50,6 +56,9 @@ impl CredentialSource {
     /// The files that podman and Docker use, the first that knows the registry wins: `$REGISTRY_AUTH_FILE`,
     /// `$XDG_RUNTIME_DIR/containers/auth.json`, `~/.config/containers/auth.json`, `$DOCKER_CONFIG/config.json`,
     /// `~/.docker/config.json`. Helpers are looked for in `$PATH`. Sources: containers-auth.json(5), docker login(1).
+    ///
+    /// For `ghcr.io` alone, where none of them knows it, `$GITHUB_TOKEN` is the password, of the user `$GITHUB_ACTOR` or of
+    /// `x-access-token`: GitHub looks at the token only. Source: "Working with the Container registry" of GitHub's documentation.
     pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = path("HOME");
@@ -61,7 +70,14 @@ impl CredentialSource {
             home.as_ref().map(|dir| dir.join(".docker/config.json")),
         ];
         let directories = variable("PATH").map(|list| std::env::split_paths(&list).collect()).unwrap_or_default();
-        Self::none().with_files(files.into_iter().flatten()).with_helper_directories(directories)
+        let mut source = Self::none().with_files(files.into_iter().flatten()).with_helper_directories(directories);
+        let text =
+            |name: &str| variable(name).and_then(|value| value.into_string().ok()).filter(|text| !text.is_empty());
+        if let Some(token) = text("GITHUB_TOKEN") {
+            let user = text("GITHUB_ACTOR").unwrap_or_else(|| GITHUB_USER.to_owned());
+            source.last.push((GITHUB.to_owned(), Credential::Password { user, password: Secret::new(token) }));
+        }
+        source
     }
 
     /// Adds files in the format of Docker's `config.json` or podman's `auth.json`. A file that does not exist is passed over.
@@ -120,7 +136,8 @@ impl CredentialSource {
                 return Ok(found);
             }
         }
-        Ok(None)
+        let last = self.last.iter().find(|(registry, _)| registry == repository.registry());
+        Ok(last.map(|(_, credential)| credential.clone()))
     }
 
     async fn ask(&self, helper: &str, server: &str) -> Result<Option<Credential>, String> {
@@ -180,6 +197,39 @@ mod tests {
             ["r.example:5000/a/b", "r.example:5000/a", "r.example:5000"]
         );
         assert!(keys(&"docker.io/x".parse().unwrap()).contains(&"index.docker.io".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn githubs_token_is_for_ghcr_alone_and_files_go_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("auth.json");
+        let source = |more: &[(&str, &str)]| {
+            let given =
+                |name: &str| more.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            let file = file.clone();
+            CredentialSource::from_variables(|name| match name {
+                "REGISTRY_AUTH_FILE" => Some(file.clone().into()),
+                "GITHUB_TOKEN" => Some("t0ken".into()),
+                other => given(other),
+            })
+        };
+        let password = |user: &str, password: &str| {
+            Some(Credential::Password { user: user.to_owned(), password: Secret::new(password) })
+        };
+        let find = async |source: &CredentialSource, repository: &str| source.find(&repository.parse().unwrap()).await;
+        assert_eq!(find(&source(&[]), "ghcr.io/acme/app").await.unwrap(), password("x-access-token", "t0ken"));
+        let named = source(&[("GITHUB_ACTOR", "ana")]);
+        assert_eq!(find(&named, "ghcr.io/acme/app").await.unwrap(), password("ana", "t0ken"));
+        for other in
+            ["ghcr.io:443/a", "docker.ghcr.io/a", "ghcr.io.example/a", "docker.io/ghcr.io/a", "127.0.0.1:5000/a"]
+        {
+            assert_eq!(find(&named, other).await.unwrap(), None, "{other}");
+        }
+        std::fs::write(&file, r#"{"auths":{"ghcr.io/acme":{"auth":"Ym9iOnB3"}}}"#).unwrap();
+        assert_eq!(find(&named, "ghcr.io/acme/app").await.unwrap(), password("bob", "pw"));
+        assert_eq!(find(&named, "ghcr.io/other/app").await.unwrap(), password("ana", "t0ken"));
+        std::fs::write(&file, "{").unwrap();
+        assert!(find(&named, "ghcr.io/acme/app").await.is_err(), "a broken file is not passed over");
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod auth;
 mod copy;
 mod faults;
 mod inspect;
+mod mirrors;
 mod real_registry;
 mod server;
 mod signatures;

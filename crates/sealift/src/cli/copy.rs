@@ -10,8 +10,9 @@ use sealift_engine::ports::{
 };
 use serde_json::{Value, json};
 
-use super::{Ends, Global};
+use super::{Ends, Global, registry_flags::RegistryFlags};
 use crate::{
+    config::Registries,
     diagnostic::{Diagnostic, catalogue::Exit},
     failure,
     report::{human, progress, style::Tone},
@@ -37,9 +38,8 @@ pub struct Args {
     /// with it, does not survive that.
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
-    /// A host that speaks plain HTTP. Hosts of this machine need not be named.
-    #[arg(long, value_name = "HOST")]
-    plain_http: Vec<String>,
+    #[command(flatten)]
+    registries: RegistryFlags,
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
@@ -65,7 +65,7 @@ impl Args {
 
 async fn copy(args: Args, global: &Global, shell: &Shell) -> Result<Exit, Diagnostic> {
     let request = args.request()?;
-    let registry = wiring::registry(shell, args.plain_http)?;
+    let registry = wiring::registry(shell, args.registries.over(Registries::default(), shell)?)?;
     let began = SystemClock.now();
     let observer = progress::observer(shell, global);
     let copied = registry.copy(&request, &progress::CopyOnly(observer.as_ref())).await;

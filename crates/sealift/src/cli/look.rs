@@ -11,8 +11,9 @@ use sealift_domain::{
 use sealift_engine::ports::registry::Registry;
 use serde_json::json;
 
-use super::{Ends, Global};
+use super::{Ends, Global, registry_flags::RegistryFlags};
 use crate::{
+    config::Registries,
     diagnostic::{Diagnostic, catalogue::Exit},
     failure,
     report::{
@@ -31,9 +32,8 @@ use crate::{
 pub struct Args {
     /// Images with a tag or a digest, for instance `ghcr.io/acme/web:staging ghcr.io/acme/web:main`.
     references: Vec<Reference>,
-    /// A host that speaks plain HTTP. Hosts of this machine need not be named.
-    #[arg(long, value_name = "HOST")]
-    plain_http: Vec<String>,
+    #[command(flatten)]
+    registries: RegistryFlags,
 }
 
 /// Labels that say where an image comes from.
@@ -50,9 +50,10 @@ struct Seen {
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let one = |d| vec![d];
-    let (references, plain_http) =
-        if args.references.is_empty() { configured(shell, global)? } else { (args.references, args.plain_http) };
-    let registry = wiring::registry(shell, plain_http).map_err(one)?;
+    let given = (args.references, Registries::default());
+    let (references, registries) = if given.0.is_empty() { configured(shell, global)? } else { given };
+    let registries = args.registries.over(registries, shell).map_err(one)?;
+    let registry = wiring::registry(shell, registries).map_err(one)?;
     let mut seen = Vec::new();
     for reference in references {
         let image = read(registry.as_ref(), &reference).await.map_err(one)?;
@@ -79,7 +80,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
 }
 
 /// The tags that the configuration gives, one image an environment.
-fn configured(shell: &Shell, global: &Global) -> Result<(Vec<Reference>, Vec<String>), Vec<Diagnostic>> {
+fn configured(shell: &Shell, global: &Global) -> Result<(Vec<Reference>, Registries), Vec<Diagnostic>> {
     let config = session::configuration(shell, global)?;
     let mut references = Vec::new();
     for name in config.policy.in_order() {
@@ -97,7 +98,7 @@ fn configured(shell: &Shell, global: &Global) -> Result<(Vec<Reference>, Vec<Str
                 .next("name the images: `sealift look ghcr.io/acme/web:staging ghcr.io/acme/web:main`"),
         ]);
     }
-    Ok((references, config.registries.plain_http))
+    Ok((references, config.registries))
 }
 
 async fn read(registry: &dyn Registry, reference: &Reference) -> Result<Option<Image>, Diagnostic> {

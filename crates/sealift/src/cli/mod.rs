@@ -17,6 +17,7 @@ pub mod plan;
 pub mod policy;
 pub mod promote;
 pub mod record;
+pub mod registry_flags;
 pub mod rehearse;
 pub mod reject;
 pub mod rollback;

@@ -5,10 +5,7 @@
 //!   - {from: "ghcr.io/acme/web@sha256:…", to: registry.example/web, tags: [main, {immutable: v1.2}]}
 //! ```
 
-use std::{
-    collections::HashMap,
-    path::Path,
-};
+use std::{collections::HashMap, path::Path};
 
 use sealift_domain::{
     digest::Digest,

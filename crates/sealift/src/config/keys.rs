@@ -1,11 +1,7 @@
 //! Key files that gates name. The policy holds the keys themselves: whoever replaces a file changes the policy, and that
 //! is noticed.
 
-use std::{
-    fs::{self, File},
-    io::Read,
-    path::Path,
-};
+use std::path::Path;
 
 use sealift_evidence::public_key::{MAX_TEXT, PublicKey};
 
@@ -14,7 +10,7 @@ use super::{
     fault::Fault,
     node::{Entry, Node, Value},
 };
-use crate::diagnostic::catalogue::code;
+use crate::{diagnostic::catalogue::code, tls_files};
 
 /// A gate as the policy has it: where `entry` names key files, the keys stand in their place, and every error is still shown
 /// where the name of the file is.
@@ -63,15 +59,5 @@ fn read(directory: &Path, file: &str) -> Result<String, Fault> {
 }
 
 fn text(path: &Path) -> Result<String, String> {
-    // Opening a pipe would wait for whoever writes to it.
-    if !fs::metadata(path).map_err(|why| why.to_string())?.is_file() {
-        return Err("it is not a file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|why| why.to_string())?;
-    file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(|why| why.to_string())?;
-    if bytes.len() > MAX_TEXT {
-        return Err(format!("it is larger than {MAX_TEXT} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "it is not text".to_owned())
+    String::from_utf8(tls_files::read(path, MAX_TEXT)?).map_err(|_| "it is not text".to_owned())
 }

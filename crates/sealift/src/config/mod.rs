@@ -14,6 +14,7 @@ mod minimal;
 mod node;
 mod notify;
 mod people;
+mod registries;
 mod schema;
 mod secrets;
 mod verify;
@@ -40,14 +41,13 @@ pub use deploy::Deploy;
 pub use edges::parse_edges;
 pub use minimal::minimal;
 pub use notify::{Channel, UrlRef};
+pub use registries::Registries;
 pub use schema::schema;
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 /// The keys of the file.
 const KEYS: &[&str] = &["app", "source", "people", "environments", "notify", "registries", "store"];
-/// The keys of `registries`.
-const REGISTRIES_KEYS: &[&str] = &["plain_http"];
 /// Where the log is, unless `store` says otherwise.
 const USUAL_STORE: &str = ".sealift/log.sqlite";
 /// What a `store` begins with.
@@ -82,13 +82,6 @@ pub struct PlainContact {
     pub github: Option<String>,
 }
 
-/// What is special about registries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Registries {
-    /// Hosts, with their port if it is a special one, that speak HTTP without TLS.
-    pub plain_http: Vec<String>,
-}
-
 /// Where the keys of the file stand.
 pub struct Spans {
     file: String,
@@ -109,11 +102,11 @@ impl Spans {
 }
 
 impl Config {
-    /// Reads the configuration; `path` is what the file is called in errors. The key files that it names are read too, relative
-    /// to `directory`.
+    /// Reads the configuration; `path` is what the file is called in errors. The files that it names for gates and for registries are
+    /// read too, relative to `directory`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, in the order of the file: E0101 for a key file, E0102 to E0105 and E0109.
+    /// Everything that is wrong with it, in the order of the file: E0101 for such a file, E0102 to E0105 and E0109.
     pub fn parse(text: &str, path: &str, directory: &Path) -> Result<Self, Vec<Diagnostic>> {
         let mut reader = Reader::new(directory);
         let read = read(&mut reader, text);
@@ -172,26 +165,11 @@ fn parts(reader: &mut Reader, at: &Cursor<'_>) -> Option<Parts> {
     let People { rights, contacts } = at.get("people").map(|at| people::read(reader, &at)).unwrap_or_default();
     let environments = reader.needed(at, "environments").map(|at| environment::read(reader, &at));
     let Notify { policy: notify, channels } = at.get("notify").map(|at| notify::read(reader, &at)).unwrap_or_default();
-    let registries = at.get("registries").map(|at| registries(reader, &at)).unwrap_or_default();
+    let registries = at.get("registries").map(|at| registries::read(reader, &at)).unwrap_or_default();
     let store = at.get("store").map_or(Some(USUAL_STORE.into()), |at| store(reader, &at));
     let Environments { rules, deploy } = environments?;
     let policy = Policy { app: app?, source, people: rights, environments: rules, notify };
     Some(Parts { policy, contacts, deploy, channels, registries, store: store? })
-}
-
-fn registries(reader: &mut Reader, at: &Cursor<'_>) -> Registries {
-    let mut registries = Registries::default();
-    if !reader.mapping(at, REGISTRIES_KEYS) {
-        return registries;
-    }
-    for item in at.get("plain_http").map(|at| reader.list(&at)).unwrap_or_default() {
-        let Some(host) = reader.decode::<String>(&item) else { continue };
-        if host.is_empty() || host.contains(|c: char| c == '/' || c == '@' || c.is_whitespace() || c.is_control()) {
-            reader.push(item.fault("write the host alone, with its port, for instance `registry.local:5000`"));
-        }
-        registries.plain_http.push(host);
-    }
-    registries
 }
 
 fn store(reader: &mut Reader, at: &Cursor<'_>) -> Option<PathBuf> {

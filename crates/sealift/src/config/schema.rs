@@ -29,13 +29,7 @@ pub fn schema() -> Value {
             "additionalProperties": environment(&mut generator),
         },
         "notify": {"type": "array", "items": channel(&mut generator), "description": "Where notices go, and which."},
-        "registries": object(json!({
-            "plain_http": {
-                "type": "array",
-                "items": {"type": "string", "pattern": "^[^/@\\s]+$"},
-                "description": "Hosts, with their port if it is a special one, that speak HTTP without TLS.",
-            },
-        }), &[]),
+        "registries": registries(),
         "store": {
             "type": "string",
             "pattern": "^sqlite:.*\\S",
@@ -125,6 +119,29 @@ fn environment(generator: &mut SchemaGenerator) -> Value {
     schema
 }
 
+fn registries() -> Value {
+    let hosts = json!({"type": "array", "items": {"type": "string", "pattern": "^[^/@\\s]+$"}});
+    let file = |description: &str| json!({"type": "string", "pattern": "\\S", "description": description});
+    let mut schema = object(
+        json!({
+            "plain_http": described(hosts.clone(), "Hosts, with their port if it is a special one, that speak HTTP without TLS."),
+            "ca_file": file("Certificate authorities to trust beside the system's, a PEM file relative to this one."),
+            "client_cert": file("The certificate to show to registries that ask for one, a PEM file relative to this one."),
+            "client_key": file("The private key of that certificate, a PEM file without a passphrase."),
+            "mirrors": {
+                "type": "object",
+                "propertyNames": {"pattern": "^[^/@\\s]+$"},
+                "additionalProperties": hosts,
+                "description": "Other registries that have the same bytes, by host. They are asked first, and only for what has a digest.",
+            },
+        }),
+        &[],
+    );
+    schema["description"] = json!("How registries are reached.");
+    schema["dependencies"] = json!({"client_cert": ["client_key"], "client_key": ["client_cert"]});
+    schema
+}
+
 fn driver(generator: &mut SchemaGenerator) -> Value {
     let drivers = deploy::schemas(generator).into_iter().map(|(name, schema)| (name.to_owned(), schema.to_value()));
     let mut schema = object(Value::Object(drivers.collect()), &[]);
@@ -157,7 +174,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{
-        super::{KEYS, REGISTRIES_KEYS, notify, people},
+        super::{KEYS, notify, people, registries},
         *,
     };
 
@@ -175,7 +192,7 @@ mod tests {
             (&schema, KEYS),
             (&properties["people"]["items"], people::KEYS),
             (&properties["notify"]["items"], notify::KEYS),
-            (&properties["registries"], REGISTRIES_KEYS),
+            (&properties["registries"], registries::KEYS),
             (place, environment::KEYS),
             (&parts["components"]["additionalProperties"], environment::COMPONENT_KEYS),
             (&parts["migrate"]["allOf"][0], environment::MIGRATE_KEYS),

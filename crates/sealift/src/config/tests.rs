@@ -48,7 +48,7 @@ environments:
 notify:
   - {{webhook: $WEBHOOK_URL, secret: $WEBHOOK_SECRET, on: [approval-wanted, failed, rolled-back]}}
   - {{name: audit, webhook: "https://audit.acme.dev/in", on: [completed]}}
-registries: {{plain_http: ["registry.local:5000"]}}
+registries: {{plain_http: ["registry.local:5000"], mirrors: {{docker.io: ["mirror.local:5000", mirror.acme.dev]}}}}
 store: sqlite:state/log.sqlite
 "##
     )
@@ -58,6 +58,19 @@ const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHYbI1C0qnWgKU7Dp9i4KUSx5s6gF
 z1L0hgPPyyJJuW0GZSkamXstuAHz+aiFZGOlzxAgLzQgf0YhbNonkzbvYw==
 -----END PUBLIC KEY-----
+";
+
+const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----
+MIIBiDCCAS+gAwIBAgIUDXlM6Du9kueB2udK0sCW9/RzR6YwCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOdGVzdCBhdXRob3JpdHkwIBcNMjYxMTI1MjE1ODAwWhgPMjEy
+NjExMDEyMTU4MDBaMBkxFzAVBgNVBAMMDnRlc3QgYXV0aG9yaXR5MFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEUqRf4sG+e5nj9E6PzeynDzeXutBqLsRQ/pgEEOju
+aEOAzJY5ooLqnJYPvR9Aw65+bjnM5SjkAt2a7pqX8c5mhKNTMFEwHQYDVR0OBBYE
+FBZcaaqBcptI7MYJL8tId5PoJIbRMB8GA1UdIwQYMBaAFBZcaaqBcptI7MYJL8tI
+d5PoJIbRMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIgZRjl2S4e
+nTbX9zE5NFRtZW/EAefOhh6KTcGLWSwcOyICIB4vpa8aRBLsgEt+8qpGXh3zzwn0
+gwifPz08BeZ+T3Vx
+-----END CERTIFICATE-----
 ";
 
 /// A file with one environment, whose lines are given, behind what every file needs.
@@ -90,6 +103,7 @@ fn the_example_is_read() {
     let Deploy::Process(process) = &config.deploy[&production] else { panic!("{:?}", config.deploy) };
     assert_eq!(process.listen.address().port(), 8081);
     assert_eq!(config.registries.plain_http, ["registry.local:5000"]);
+    assert_eq!(config.registries.mirrors["docker.io"], ["mirror.local:5000", "mirror.acme.dev"]);
     assert_eq!(config.store, PathBuf::from("state/log.sqlite"));
     let at = config.spans.locate("environments.production.gates.soak").unwrap();
     assert_eq!((at.file.as_str(), at.line, at.column), ("sealift.yaml", 23, 7));
@@ -141,6 +155,7 @@ fn unknown_keys_are_refused_with_a_suggestion_all_at_once() {
         .replace("process: {listen: 8080", "proces: {listen: 8080")
         .replace("listen: \"127.0.0.1:8081\"", "listen: 8081, helth: /")
         .replace("- {run: [npm, run, e2e]}", "- {rum: [npm]}")
+        .replace("mirrors: {docker.io", "mirors: {docker.io")
         .replace("stable_for: 30s", "stabel_for: 30s");
     insta::assert_snapshot!("unknown_keys", refused(&text));
 }
@@ -163,6 +178,7 @@ fn wrong_values_are_shown_where_they_stand() {
         .replace("main-{commit7}", "main-{commit7")
         .replace("rolled-back]", "rolledback]")
         .replace("plain_http: [\"", "plain_http: [\"http://")
+        .replace("mirrors: {docker.io: [\"", "mirrors: {docker: [\"https://")
         .replace("sqlite:state", "postgres:state")
         .replace("automatic: true", "automatic: maybe")
         .replace(KEY, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFoo");
@@ -246,6 +262,54 @@ fn a_key_file_that_cannot_be_used_is_shown_where_it_is_named() {
     let shown = refusals.join("\n");
     assert!(!shown.contains("c2VjcmV0"), "a private key is not repeated: {shown}");
     insta::assert_snapshot!("key_files", shown);
+}
+
+/// A file whose `registries` are given, in a directory with a certificate authority.
+fn reached(registries: &str) -> Result<Config, Vec<Diagnostic>> {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("ca.pem", AUTHORITY);
+    write("cut.pem", &AUTHORITY.replace("MIIB", ""));
+    write("no.pem", "secret words\n");
+    write("locked.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nc2VjcmV0\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let text = format!("{}registries: {registries}\n", one(CHECKED));
+    Config::parse(&text, "sealift.yaml", directory.path())
+}
+
+#[test]
+fn how_registries_are_reached_is_no_policy() {
+    let plain = reached("{}").unwrap_or_else(|faults| panic!("{faults:?}"));
+    let set =
+        reached("{ca_file: ca.pem, mirrors: {ghcr.io: [mirror.local]}}").unwrap_or_else(|faults| panic!("{faults:?}"));
+    assert_eq!(set.registries.authorities, [AUTHORITY.as_bytes()]);
+    assert_eq!(set.registries.identity, None);
+    assert_eq!(plain.policy.digest(), set.policy.digest());
+}
+
+#[test]
+fn files_for_tls_that_cannot_be_used_are_shown_where_they_are_named() {
+    let refusals: Vec<String> = [
+        "{ca_file: missing.pem}",
+        "{ca_file: cut.pem}",
+        "{ca_file: no.pem}",
+        "{ca_file: .}",
+        "{ca_file: ''}",
+        "{ca_file: [ca.pem]}",
+        "{client_cert: ca.pem}",
+        "{client_cert: missing.pem, client_key: locked.pem}",
+        "{client_cert: no.pem, client_key: locked.pem}",
+        "{client_cert: ca.pem, client_key: locked.pem}",
+        "{client_cert: ca.pem, client_key: no.pem}",
+        "{mirrors: [mirror.local]}",
+        "{mirrors: {ghcr.io: mirror.local}}",
+    ]
+    .into_iter()
+    .flat_map(|registries| reached(registries).map(drop).unwrap_err())
+    .map(|fault| fault.render(&Style::plain()))
+    .collect();
+    let shown = refusals.join("\n");
+    assert!(!shown.contains("c2VjcmV0") && !shown.contains("secret words"), "contents are not repeated: {shown}");
+    insta::assert_snapshot!("tls_files", shown);
 }
 
 #[test]

@@ -94,6 +94,7 @@ catalogue! {
     E0306 Failed "a manifest is malformed or over a limit"
     E0307 Failed "an immutable tag is taken"
     E0308 Failed "the registry does not support this"
+    E0309 Authentication "no trusted connection to the registry"
 
     E0401 Usage "nothing to promote"
     E0402 Usage "no such promotion"

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod baseline;
+mod certificates;
 mod commands;
 mod containers;
 mod costs;
@@ -18,7 +19,9 @@ mod nginx;
 mod output;
 mod place;
 mod policy;
+mod proxy;
 mod race;
+mod reach;
 mod real;
 mod real_registry;
 mod rehearse;

@@ -35,17 +35,22 @@ impl Drop for RealRegistry {
 impl RealRegistry {
     /// Starts one with nothing in it.
     pub(crate) fn start() -> Self {
-        // Another process may take the free port first; then the registry ends and another port is tried.
-        (0..5).find_map(|_| Self::try_start()).expect("docker-registry starts")
+        Self::start_with("")
     }
 
-    fn try_start() -> Option<Self> {
+    /// The same with more lines under `http` of its configuration.
+    pub(crate) fn start_with(http: &str) -> Self {
+        // Another process may take the free port first; then the registry ends and another port is tried.
+        (0..5).find_map(|_| Self::try_start(http)).expect("docker-registry starts")
+    }
+
+    fn try_start(http: &str) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = directory.path().join("config.yml");
         let root = directory.path().join("data");
         let text = format!(
-            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n{http}",
             root.display()
         );
         std::fs::write(&config, text).unwrap();

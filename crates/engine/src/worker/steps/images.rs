@@ -232,7 +232,7 @@ impl Worker<'_> {
                             continue;
                         }
                         // The release before runs and is well. What a tag names is told, and no reason to call a person.
-                        Err(error) if error.kind == RegistryErrorKind::Transient => silent = Some(error.message),
+                        Err(error) if error.kind.is_silence() => silent = Some(error.message),
                         Err(error) => return Err(error.into()),
                     }
                 }
@@ -304,7 +304,7 @@ fn may_have_moved(context: &Context<'_>) -> bool {
 
 /// Whether a rollback goes on without the registry: it does not answer, and nothing else is wrong with it.
 fn bridged(context: &Context<'_>, error: &RegistryError) -> bool {
-    context.promotion.kind == Kind::Rollback && error.kind == RegistryErrorKind::Transient
+    context.promotion.kind == Kind::Rollback && error.kind.is_silence()
 }
 
 /// Whether trying again can help.
