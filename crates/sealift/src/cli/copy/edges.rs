@@ -30,13 +30,7 @@ use crate::{
 const SHOWN: usize = 20;
 
 /// Brings every edge of a file into place; with `dry`, only says what is not.
-pub(super) async fn run(
-    file: &Path,
-    dry: bool,
-    registry: &dyn Registry,
-    global: &Global,
-    shell: &Shell,
-) -> Ends {
+pub(super) async fn run(file: &Path, dry: bool, registry: &dyn Registry, global: &Global, shell: &Shell) -> Ends {
     let edges = read(file, shell)?;
     let began = SystemClock.now();
     let plan = edges::plan(registry, &edges).await.map_err(|error| vec![failure::of_registry(&error)])?;
