@@ -65,8 +65,12 @@ impl Mirrors {
     /// Takes note of how a mirror failed.
     fn failed(&self, mirror: &Repository, failure: &Failure) {
         if failure.error.kind != RegistryErrorKind::NotFound {
-            self.aside.lock().unwrap_or_else(PoisonError::into_inner).insert(mirror.registry().to_owned());
+            self.set_aside(mirror);
         }
+    }
+
+    fn set_aside(&self, mirror: &Repository) {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner).insert(mirror.registry().to_owned());
     }
 }
 
@@ -121,8 +125,9 @@ impl Http {
                 return Ok(opened);
             }
             let shared = Arc::clone(&self.shared);
+            // Whoever starts over because of it must find one mirror less, or would do so for ever.
             let elsewhere = move |failure| {
-                shared.mirrors.failed(&there.repository, &failure);
+                shared.mirrors.set_aside(&there.repository);
                 Failure { again: Again::Elsewhere, ..failure }
             };
             Ok(opened.map_err(elsewhere).boxed())

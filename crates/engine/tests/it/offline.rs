@@ -61,13 +61,15 @@ async fn tags_that_never_moved_need_no_registry_on_the_way_back() {
 
 #[tokio::test]
 async fn tags_that_cannot_be_moved_back_are_told_and_the_release_is_rolled_back() {
-    let stage = ready().await;
-    stage.fail(Step::MoveTags, u32::MAX);
-    answers_from(&stage, Step::Restore, RegistryErrorKind::Transient);
-    let id = stage.ask(Kind::Promote, 2, "production").await;
-    assert_eq!(stage.run(id).await, Status::RolledBack);
-    assert_eq!(unmoved(&promotion(&stage, id).await), ["moving"]);
-    assert_eq!(stage.tag("production"), release(2).components().next().map(|(_, digest)| digest));
+    for silence in [RegistryErrorKind::Transient, RegistryErrorKind::Untrusted] {
+        let stage = ready().await;
+        stage.fail(Step::MoveTags, u32::MAX);
+        answers_from(&stage, Step::Restore, silence);
+        let id = stage.ask(Kind::Promote, 2, "production").await;
+        assert_eq!(stage.run(id).await, Status::RolledBack);
+        assert_eq!(unmoved(&promotion(&stage, id).await), ["moving"]);
+        assert_eq!(stage.tag("production"), release(2).components().next().map(|(_, digest)| digest));
+    }
 }
 
 #[tokio::test]
@@ -83,8 +85,17 @@ async fn a_registry_that_refuses_to_move_tags_back_still_calls_a_person() {
 
 #[tokio::test]
 async fn a_rollback_by_hand_goes_on_with_what_the_host_has() {
+    goes_on(RegistryErrorKind::Transient).await;
+}
+
+#[tokio::test]
+async fn whoever_does_not_prove_to_be_the_registry_counts_as_its_silence() {
+    goes_on(RegistryErrorKind::Untrusted).await;
+}
+
+async fn goes_on(silence: RegistryErrorKind) {
     let stage = promoted().await;
-    answers(&stage, RegistryErrorKind::Transient);
+    answers(&stage, silence);
     *stage.script.has_images.lock().unwrap() = true;
     let id = stage.ask(Kind::Rollback, 1, "production").await;
     assert_eq!(stage.run(id).await, Status::Completed, "{:#?}", promotion(&stage, id).await);
