@@ -7,6 +7,7 @@ use sealift_domain::{digest::Digest, reference::Repository};
 use sealift_engine::ports::registry::{RegistryError, RegistryErrorKind};
 
 use crate::{
+    resume::MAX_BREAKS,
     retry::{Failure, retrying},
     transport::{Call, Http},
     verified::Verified,
@@ -57,8 +58,8 @@ impl Http {
         retrying(&*self.shared.clock, || self.has_blob_once(blob)).await
     }
 
-    /// Opens a blob once, in its own repository.
-    pub(crate) async fn open_at(&self, blob: &BlobRef) -> Result<Chunks, Failure> {
+    /// Opens a blob once, in its own repository; its body is continued where it breaks off, up to `breaks` times.
+    pub(crate) async fn open_at(&self, blob: &BlobRef, breaks: u32) -> Result<Chunks, Failure> {
         let call = self.blob_call(Method::GET, blob)?;
         let subject = call.subject();
         let response = self.once(&call).await?;
@@ -67,7 +68,7 @@ impl Http {
             let why = format!("{subject}: the registry offers {length} bytes, the manifest says {}", blob.size);
             return Err(Failure::last(RegistryErrorKind::Corrupt, why));
         }
-        Ok(Verified::new(subject, self.resuming(blob, response), blob.digest, blob.size).boxed())
+        Ok(Verified::new(subject, self.resuming(blob, response, breaks), blob.digest, blob.size).boxed())
     }
 
     /// Opens a blob, on a mirror if one has it, tried again until its answer begins.
@@ -80,7 +81,7 @@ impl Http {
         &self,
         blob: &BlobRef,
     ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError> {
-        let opened = retrying(&*self.shared.clock, || self.open_at(blob)).await?;
+        let opened = retrying(&*self.shared.clock, || self.open_at(blob, MAX_BREAKS)).await?;
         Ok(opened.map(|item| item.map_err(|failure| failure.error)).boxed())
     }
 

@@ -25,6 +25,7 @@ use crate::{
     error::printable,
     graph::{Graph, ManifestSource, walk},
     manifest_http::InRepository,
+    resume::MAX_BREAKS,
     retry::{Again, Failure, retrying},
     transport::Http,
 };
@@ -119,11 +120,12 @@ impl Http {
         blob: &BlobRef,
     ) -> Result<BoxStream<'static, Result<Bytes, Failure>>, Failure> {
         let attempt = |place: Repository| async move {
-            let there = BlobRef { repository: place, ..blob.clone() };
-            let opened = self.open_at(&there).await?;
-            if there.repository == blob.repository {
-                return Ok(opened);
+            if place == blob.repository {
+                return self.open_at(blob, MAX_BREAKS).await;
             }
+            // A mirror gets no second chance: the next place has the same bytes.
+            let there = BlobRef { repository: place, ..blob.clone() };
+            let opened = self.open_at(&there, 0).await?;
             let shared = Arc::clone(&self.shared);
             // Whoever starts over because of it must find one mirror less, or would do so for ever.
             let elsewhere = move |failure| {

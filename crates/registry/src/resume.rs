@@ -17,7 +17,7 @@ use crate::{
 
 /// How often one blob is continued where its body broke off. Each break must have brought bytes: after [`TRIES`] that did not,
 /// it is over sooner.
-const MAX_BREAKS: u32 = 100;
+pub(crate) const MAX_BREAKS: u32 = 100;
 
 /// A blob that is being read, over as many connections as it takes.
 struct Reading {
@@ -29,6 +29,7 @@ struct Reading {
     at: u64,
     /// How many bytes of the present body are known already.
     known: u64,
+    /// How often it may still be continued.
     breaks: u32,
     /// Tries since the last byte that was new.
     in_vain: u32,
@@ -36,9 +37,9 @@ struct Reading {
 
 impl Http {
     /// The bytes of an opened blob, continued wherever they break off.
-    pub(crate) fn resuming(&self, blob: &BlobRef, response: Response) -> Chunks {
+    pub(crate) fn resuming(&self, blob: &BlobRef, response: Response, breaks: u32) -> Chunks {
         let (http, blob) = (self.clone(), blob.clone());
-        let reading = Reading { http, blob, response: Some(response), at: 0, known: 0, breaks: 0, in_vain: 0 };
+        let reading = Reading { http, blob, response: Some(response), at: 0, known: 0, breaks, in_vain: 0 };
         stream::try_unfold(
             reading,
             |mut reading| async move { Ok(reading.next().await?.map(|chunk| (chunk, reading))) },
@@ -59,11 +60,11 @@ impl Reading {
             self.response = None;
             self.in_vain += 1;
             let wait = match failure.again {
-                Again::Backoff if self.in_vain < TRIES && self.breaks < MAX_BREAKS => backoff(self.in_vain),
-                Again::After(wait) if self.in_vain < TRIES && self.breaks < MAX_BREAKS => wait,
+                Again::Backoff if self.in_vain < TRIES && self.breaks > 0 => backoff(self.in_vain),
+                Again::After(wait) if self.in_vain < TRIES && self.breaks > 0 => wait,
                 _ => return Err(failure),
             };
-            self.breaks += 1;
+            self.breaks -= 1;
             self.http.shared.clock.sleep(wait).await;
         }
     }

@@ -94,8 +94,13 @@ async fn a_mirror_that_fails_is_made_up_for_at_once_and_not_asked_again() {
             assert_complete(&b, "app", &image);
             assert!(clock.slept().is_empty(), "{name} {pattern}: {:?}", clock.slept());
             let failing = |logged: &Logged| logged.path.contains(pattern.trim_matches('*'));
-            let expected = if asked_again && pattern == "*/blobs/*" { image.blobs.len() } else { 1 };
-            assert_eq!(count(&m, failing), expected, "{name} {pattern}");
+            // Blobs are under way together, so each may find out for itself; whatever comes after knows.
+            let most = if pattern == "*/blobs/*" { image.blobs.len() } else { 1 };
+            let asked = count(&m, failing);
+            assert!((1..=most).contains(&asked) && (!asked_again || asked == most), "{name} {pattern}: {asked}");
+            m.clear_log();
+            copy(&client, &from, &repository(&b, "again"), &()).await.unwrap();
+            assert_eq!(count(&m, failing) > 0, asked_again, "{name} {pattern}");
         }
     }
 }
@@ -131,7 +136,10 @@ async fn with_lying_mirrors_only_the_registrys_own_failure_counts() {
     assert_eq!(refused.kind, RegistryErrorKind::Transient, "{refused}");
     assert!(refused.message.contains("given up after 3 tries"), "{refused}");
     assert_eq!(clock.slept().len(), 2, "mirrors cost no wait");
-    assert_eq!((count(&first, |l| l.path.contains("/blobs/")), count(&second, |l| l.path.contains("/blobs/"))), (1, 1));
+    for mirror in [&first, &second] {
+        let asked = count(mirror, |logged| logged.path.contains("/blobs/"));
+        assert!((1..=image.blobs.len()).contains(&asked), "{asked}");
+    }
     assert!(b.manifest("app", image.digest).is_none());
 }
 
