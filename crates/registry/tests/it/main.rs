@@ -5,7 +5,9 @@
 mod auth;
 mod copy;
 mod faults;
+mod honest;
 mod inspect;
+mod misbehaviour;
 mod real_registry;
 mod server;
 mod signatures;
