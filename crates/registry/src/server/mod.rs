@@ -162,6 +162,11 @@ impl Server {
         lock(&self.shared.script).add(fault);
     }
 
+    /// Forgets all faults.
+    pub fn clear_script(&self) {
+        lock(&self.shared.script).clear();
+    }
+
     /// Every answered request so far, in the order of the answers.
     pub fn log(&self) -> Vec<Logged> {
         lock(&self.shared.log).clone()

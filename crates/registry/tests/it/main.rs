@@ -5,6 +5,7 @@
 mod auth;
 mod copy;
 mod faults;
+mod graphs;
 mod honest;
 mod inspect;
 mod misbehaviour;

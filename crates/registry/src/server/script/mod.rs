@@ -120,6 +120,10 @@ impl Script {
         self.faults.push((fault, 0));
     }
 
+    pub(in crate::server) fn clear(&mut self) {
+        self.faults.clear();
+    }
+
     /// The action for a request. Every fault that fits counts it; the first one whose turn it is acts.
     pub(in crate::server) fn pick(&mut self, method: &Method, path: &str, query: &str) -> Option<Action> {
         let whole = format!("{path}?{query}");

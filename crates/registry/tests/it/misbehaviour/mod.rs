@@ -97,7 +97,7 @@ impl Pair {
 
     async fn send(&self, request: &CopyRequest) -> Result<Copied, RegistryError> {
         let copied = self.send_unjudged(request).await;
-        assert_honest(&self.b);
+        assert_honest(&self.b, TO);
         copied
     }
 

@@ -17,7 +17,7 @@ use crate::{
 /// Copies within the source's registry, where mounts are tried.
 async fn within(pair: &Pair) -> Result<sealift_engine::ports::copy::Copied, sealift_engine::ports::registry::RegistryError> {
     let copied = pair.send_unjudged(&inside(pair)).await;
-    assert_honest(&pair.a);
+    assert_honest(&pair.a, TO);
     copied
 }
 

@@ -238,7 +238,7 @@ async fn referrers_that_refer_to_each_other_without_end_are_refused() {
         Err(refused) => is(&refused, Malformed, &["deep"]),
         Ok(copied) => assert_eq!(copied.tally.referrers, 100),
     }
-    assert_honest(&pair.b);
+    assert_honest(&pair.b, TO);
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn a_copy_within_a_registry_works_whatever_becomes_of_several_scopes() {
             let request = CopyRequest { to: repository(&pair.a, to), ..pair.request() }.tagged(Some(tag("v1")));
             let copied = pair.send_unjudged(&request).await;
             copied.unwrap_or_else(|refused| panic!("{several:?} {to}: {refused}"));
-            assert_honest(&pair.a);
+            assert_honest(&pair.a, to);
             assert_complete(&pair.a, to, &pair.image);
             assert!(tokens_of(&pair.a) <= 12, "{several:?}: {} tokens", tokens_of(&pair.a));
         }
