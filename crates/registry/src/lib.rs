@@ -34,3 +34,6 @@ mod tags;
 mod transport;
 mod upload;
 mod verified;
+
+#[cfg(test)]
+mod hostile;
