@@ -90,9 +90,11 @@ fn is_component(text: &str) -> bool {
     if !alphanumeric(*first) || !alphanumeric(*last) {
         return false;
     }
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let mut rest = text;
-    while let Some(start) = rest.find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit()) {
-        let end = rest[start..].find(|c: char| c.is_ascii_alphanumeric()).map_or(rest.len(), |n| start + n);
+    while let Some(start) = rest.find(|c: char| !word(c)) {
+        // The same characters end a separator that begin one: else what is neither, a capital, would never be passed.
+        let end = rest[start..].find(word).map_or(rest.len(), |n| start + n);
         let separator = &rest[start..end];
         let dashes = separator.bytes().all(|b| b == b'-');
         if !(dashes || matches!(separator, "." | "_" | "__")) {
@@ -269,6 +271,7 @@ mod tests {
             "acme/app",
             "ghcr.io/",
             "ghcr.io/App",
+            "ghcr.io/aPp",
             "ghcr.io/a//b",
             "ghcr.io/a:",
             "ghcr.io/a:-x",

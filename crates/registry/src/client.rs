@@ -149,7 +149,7 @@ impl Client {
         })
     }
 
-    fn http(&self) -> Http {
+    pub(crate) fn http(&self) -> Http {
         Http::new(Arc::clone(&self.shared))
     }
 }

@@ -98,6 +98,8 @@ pub struct Builder {
     runtime: BTreeMap<String, Value>,
     annotations: BTreeMap<String, String>,
     created: Option<String>,
+    artifact_type: Option<String>,
+    subject: Option<Descriptor>,
     layers: Vec<Layer>,
 }
 
@@ -111,6 +113,8 @@ impl Default for Builder {
             runtime: BTreeMap::new(),
             annotations: BTreeMap::new(),
             created: None,
+            artifact_type: None,
+            subject: None,
             layers: Vec::new(),
         }
     }
@@ -165,6 +169,20 @@ impl Builder {
         self
     }
 
+    /// Sets what an artifact in the shape of an image is, as a media type.
+    #[must_use]
+    pub fn artifact_type(mut self, artifact_type: &str) -> Self {
+        self.artifact_type = Some(artifact_type.to_owned());
+        self
+    }
+
+    /// Makes it refer to another manifest (OCI Image Specification 1.1, "Image Manifest", `subject`).
+    #[must_use]
+    pub fn subject(mut self, subject: &Built) -> Self {
+        self.subject = Some(Descriptor { platform: None, ..subject.descriptor() });
+        self
+    }
+
     /// Adds a layer on top.
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> Self {
@@ -201,7 +219,13 @@ impl Builder {
         };
         let config = self.config();
         let layers: Vec<Descriptor> = self.layers.iter().map(|layer| layer.descriptor(self.format)).collect();
-        let document = json!({"config": descriptor(config_type, &config), "layers": layers});
+        let mut document = json!({"config": descriptor(config_type, &config), "layers": layers});
+        if let Some(artifact_type) = &self.artifact_type {
+            document["artifactType"] = json!(artifact_type);
+        }
+        if let Some(subject) = &self.subject {
+            document["subject"] = json!(subject);
+        }
         let blobs = std::iter::once(config).chain(self.layers.iter().map(|layer| layer.bytes.clone())).collect();
         Built::top(manifest, document, &self.annotations, Some(self.platform), Vec::new(), blobs)
     }

@@ -36,3 +36,6 @@ mod tags;
 mod transport;
 mod upload;
 mod verified;
+
+#[cfg(test)]
+mod hostile;

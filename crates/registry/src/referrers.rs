@@ -166,7 +166,7 @@ impl Http {
 }
 
 /// The page that the answer's `Link` names (RFC 8288), on the same registry and nowhere else.
-fn next_page(call: &Call, response: &Response) -> Result<Option<Url>, Failure> {
+pub(crate) fn next_page(call: &Call, response: &Response) -> Result<Option<Url>, Failure> {
     let Some(link) = response.headers().get(LINK) else { return Ok(None) };
     let malformed = || {
         let why = format!("{}: the link to the next page cannot be used", call.subject());

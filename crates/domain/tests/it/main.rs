@@ -4,3 +4,4 @@
 
 mod gates;
 mod ledger;
+mod references;

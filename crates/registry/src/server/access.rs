@@ -42,9 +42,21 @@ pub enum Access {
         expires_in: Option<u64>,
         /// The realm in challenges; `/token` of this server if none.
         realm: Option<String>,
-        /// Whether a request for several scopes at once is refused.
-        single_scope: bool,
+        /// What becomes of a request for several scopes at once.
+        several: Several,
     },
+}
+
+/// What a token server does when it is asked for several scopes at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Several {
+    /// It gives all of them, as the specification says.
+    #[default]
+    Granted,
+    /// It refuses (400).
+    Refused,
+    /// It gives the first and drops the others without a word.
+    FirstOnly,
 }
 
 type Rights = BTreeMap<String, BTreeSet<String>>;
@@ -114,7 +126,7 @@ fn check_token(shared: &Shared, realm: Option<&str>, headers: &HeaderMap, needs:
 
 /// Gives out a token: GET with Basic or anonymously, POST with a refresh token (distribution token specification).
 pub(super) fn token(shared: &Shared, headers: &HeaderMap, query: &str, form: Option<&Bytes>) -> Answer {
-    let Access::Token { accounts, anonymous_pull, expires_in, single_scope, .. } = &shared.config.access else {
+    let Access::Token { accounts, anonymous_pull, expires_in, several, .. } = &shared.config.access else {
         return Answer::error(404, "UNSUPPORTED", "this registry gives out no tokens");
     };
     let form = form.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
@@ -136,9 +148,11 @@ pub(super) fn token(shared: &Shared, headers: &HeaderMap, query: &str, form: Opt
     if account.is_none() && (tried || !anonymous_pull) {
         return Answer::error(401, "UNAUTHORIZED", "wrong user or password");
     }
-    let wanted: Vec<&str> = all("scope").into_iter().flat_map(|text| text.split(' ')).collect();
-    if *single_scope && wanted.len() > 1 {
-        return Answer::error(400, "UNSUPPORTED", "one scope at a time");
+    let mut wanted: Vec<&str> = all("scope").into_iter().flat_map(|text| text.split(' ')).collect();
+    match several {
+        Several::Refused if wanted.len() > 1 => return Answer::error(400, "UNSUPPORTED", "one scope at a time"),
+        Several::FirstOnly => wanted.truncate(1),
+        Several::Granted | Several::Refused => {}
     }
     let token = issue(shared, &wanted, account.is_some_and(|account| account.push));
     let mut document = json!({"token": token});

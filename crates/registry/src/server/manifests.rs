@@ -67,7 +67,7 @@ pub(super) async fn manifest(
                 Unread::TooLarge => Answer::error(413, "MANIFEST_INVALID", "the manifest is larger than 4 MiB"),
                 Unread::Broken => invalid("the body broke off"),
             })?;
-            put(&mut lock(&shared.store), asked, name, &wanted, bytes)
+            put(shared, asked, name, &wanted, bytes)
         }
         Method::DELETE if shared.config.deletes => {
             let mut store = lock(&shared.store);
@@ -99,8 +99,40 @@ fn get(store: &Store, asked: &Asked, name: &str, wanted: &Name) -> Result<Answer
     Ok(answer.body(raw.bytes))
 }
 
-fn put(store: &mut Store, asked: &Asked, name: &str, wanted: &Name, bytes: Bytes) -> Result<Answer, Answer> {
+fn put(shared: &Shared, asked: &Asked, name: &str, wanted: &Name, bytes: Bytes) -> Result<Answer, Answer> {
     let content_type = asked.header("content-type").ok_or_else(|| invalid("there is no content type"))?;
+    let mut store = lock(&shared.store);
+    let raw = if shared.config.careless {
+        believed(wanted, content_type, bytes)
+    } else {
+        examined(&store, name, wanted, content_type, bytes)?
+    };
+    let (digest, subject) = (raw.digest, subject_of(&raw));
+    let tag = match wanted {
+        Name::Tag(tag) => Some(tag.as_str()),
+        Name::Digest(_) => None,
+    };
+    store.put_manifest(name, raw, tag);
+    let answer = Answer::new(201)
+        .with("location", &format!("/v2/{name}/manifests/{digest}"))
+        .with("docker-content-digest", &digest.to_string());
+    Ok(match subject.filter(|_| shared.config.referrers) {
+        Some(subject) => answer.with("oci-subject", &subject.digest.to_string()),
+        None => answer,
+    })
+}
+
+/// A manifest as the client describes it.
+fn believed(wanted: &Name, content_type: &str, bytes: Bytes) -> RawManifest {
+    let digest = match wanted {
+        Name::Digest(digest) => *digest,
+        Name::Tag(_) => Digest::of(&bytes),
+    };
+    RawManifest { bytes, media_type: content_type.to_owned(), digest }
+}
+
+/// A manifest about which everything is right.
+fn examined(store: &Store, name: &str, wanted: &Name, content_type: &str, bytes: Bytes) -> Result<RawManifest, Answer> {
     let raw = manifest::raw("the manifest", bytes, Some(content_type)).map_err(|why| invalid(&why.message))?;
     if let Name::Digest(digest) = wanted
         && *digest != raw.digest
@@ -108,23 +140,12 @@ fn put(store: &mut Store, asked: &Asked, name: &str, wanted: &Name, bytes: Bytes
         return Err(Answer::error(400, "DIGEST_INVALID", "provided digest did not match uploaded content"));
     }
     let read = manifest::read(&raw).map_err(|why| invalid(&why.message))?;
+    // The subject need not be there ("Pushing manifests with subject"), but it must be one.
+    serde_json::from_slice::<Subject>(&raw.bytes).map_err(|_| invalid("the subject is no descriptor"))?;
     if let Some(missing) = missing(store, name, &read.content) {
         return Err(Answer::error(404, "MANIFEST_BLOB_UNKNOWN", &format!("{missing} is unknown to this repository")));
     }
-    let digest = raw.digest;
-    let tag = match wanted {
-        Name::Tag(tag) => Some(tag.as_str()),
-        Name::Digest(_) => None,
-    };
-    let subject = subject_of(&raw);
-    store.put_manifest(name, raw, tag);
-    let answer = Answer::new(201)
-        .with("location", &format!("/v2/{name}/manifests/{digest}"))
-        .with("docker-content-digest", &digest.to_string());
-    Ok(match subject {
-        Some(subject) => answer.with("oci-subject", &subject.digest.to_string()),
-        None => answer,
-    })
+    Ok(raw)
 }
 
 fn missing(store: &Store, name: &str, content: &Content) -> Option<Digest> {

@@ -11,6 +11,7 @@ mod listing;
 mod manifests;
 mod route;
 pub mod script;
+mod spoil;
 mod store;
 
 use std::{
@@ -32,7 +33,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub use access::{Access, Account};
+pub use access::{Access, Account, Several};
 
 use crate::{
     image::Built,
@@ -56,6 +57,14 @@ pub struct Config {
     pub absolute_locations: bool,
     /// Whether tags and manifests can be deleted. Default: yes.
     pub deletes: bool,
+    /// Whether referrers are listed. If not, the list is 404 and no `OCI-Subject` says that a subject was noticed, so that
+    /// clients keep the fallback tag ("Unavailable Referrers API"). Default: yes.
+    pub referrers: bool,
+    /// How many referrers stand on one page of a list; all if none. Default: none.
+    pub referrers_page: Option<usize>,
+    /// Whether what clients say is believed: digests of uploads and of manifests are not computed, what a manifest lists need
+    /// not be there. What such a registry holds is as right as its clients are. Default: no.
+    pub careless: bool,
 }
 
 impl Default for Config {
@@ -66,6 +75,9 @@ impl Default for Config {
             mounts: true,
             absolute_locations: false,
             deletes: true,
+            referrers: true,
+            referrers_page: None,
+            careless: false,
         }
     }
 }
@@ -83,6 +95,8 @@ pub struct Logged {
     pub status: u16,
     /// Whether an `Authorization` header came with it.
     pub authorized: bool,
+    /// The `Range` header that came with it.
+    pub range: Option<String>,
 }
 
 /// What all connections share.
@@ -148,6 +162,11 @@ impl Server {
         lock(&self.shared.script).add(fault);
     }
 
+    /// Forgets all faults.
+    pub fn clear_script(&self) {
+        lock(&self.shared.script).clear();
+    }
+
     /// Every answered request so far, in the order of the answers.
     pub fn log(&self) -> Vec<Logged> {
         lock(&self.shared.log).clone()
@@ -186,6 +205,31 @@ impl Server {
     /// A manifest by digest.
     pub fn manifest(&self, repository: &str, digest: Digest) -> Option<RawManifest> {
         lock(&self.shared.store).manifest(repository, digest)
+    }
+
+    /// The names of all repositories that something was ever put into, in order.
+    pub fn repositories(&self) -> Vec<String> {
+        lock(&self.shared.store).names()
+    }
+
+    /// Every blob of a repository under the digest that it is kept by, in order.
+    pub fn blobs(&self, repository: &str) -> Vec<(Digest, Bytes)> {
+        lock(&self.shared.store).blobs(repository)
+    }
+
+    /// Every manifest of a repository, in the order of digests.
+    pub fn manifests(&self, repository: &str) -> Vec<RawManifest> {
+        lock(&self.shared.store).manifests(repository)
+    }
+
+    /// Takes a manifest and its tags away, behind the back of every index that names it. Says whether it was there.
+    pub fn remove_manifest(&self, repository: &str, digest: Digest) -> bool {
+        lock(&self.shared.store).remove_manifest(repository, digest)
+    }
+
+    /// Makes a tag name a digest, whether it is there or not.
+    pub fn set_tag(&self, repository: &str, tag: &str, digest: Digest) {
+        lock(&self.shared.store).set_tag(repository, tag, digest);
     }
 
     /// The tags of a repository with what they name, in order.

@@ -2,12 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use bytes::Bytes;
-use hyper::{
-    Method, Request, Response,
-    body::Incoming,
-    header::{AUTHORIZATION, HeaderName, HeaderValue},
-};
+use hyper::{Method, Request, Response, body::Incoming, header::AUTHORIZATION};
 use sealift_domain::{digest::Digest, reference::Repository};
 
 use super::{
@@ -17,6 +12,7 @@ use super::{
     http::{Answer, Body, collect},
     listing, lock, manifests,
     script::Action,
+    spoil::{self, Instead},
 };
 
 /// The largest request body that is taken for anything but a blob, in bytes.
@@ -42,7 +38,8 @@ pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: hyper::HeaderMap,
-    pub(super) refuse_mount: bool,
+    /// What is wrong with this request's answer.
+    pub(super) action: Option<Action>,
 }
 
 impl Asked {
@@ -52,6 +49,20 @@ impl Asked {
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether a mount shall not be made, although it could.
+    pub(super) fn refuses_mount(&self) -> bool {
+        matches!(self.action, Some(Action::RefuseMount))
+    }
+
+    /// The range that is answered, as in a `Range` header.
+    pub(super) fn range(&self) -> Option<&str> {
+        match &self.action {
+            Some(Action::IgnoreRange) => None,
+            Some(Action::OtherRange { sent, .. }) => Some(sent),
+            _ => self.header("range"),
+        }
     }
 
     /// Whether the client takes this media type. The header may stand on several lines (RFC 9110, section 5.3), and Docker
@@ -101,65 +112,33 @@ pub(super) fn digest(text: &str) -> Result<Digest, Answer> {
 /// Answers one request; an error resets the connection.
 pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path().to_owned();
-    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
     let action = lock(&shared.script).pick(&parts.method, &path, &query);
     let head = parts.method == Method::HEAD;
-    let authorized = parts.headers.contains_key(AUTHORIZATION);
-    let log = |status| {
-        let (method, path, query) = (parts.method.clone(), path.clone(), query.clone());
-        lock(&shared.log).push(Logged { method, path, query, status, authorized });
+    let asked = Asked { method: parts.method, query: query_pairs(&query), headers: parts.headers, action };
+    let logged = Logged {
+        authorized: asked.headers.contains_key(AUTHORIZATION),
+        range: asked.header("range").map(str::to_owned),
+        method: asked.method.clone(),
+        path: path.clone(),
+        query: query.clone(),
+        status: 0,
     };
-    let reset = || io::Error::other("scripted to reset");
-    match &action {
-        Some(Action::Reset) => {
+    let log = |status| lock(&shared.log).push(Logged { status, ..logged });
+    let body = match spoil::instead(&asked, &path, &query, body).await {
+        Instead::Answer(answer) => {
+            log(answer.status);
+            return Ok(answer.send(head));
+        }
+        Instead::Reset => {
             log(0);
-            return Err(reset());
+            return Err(spoil::reset());
         }
-        Some(Action::Answer { status, headers, body: text }) => {
-            // Read first: a client that is still writing would otherwise see a broken connection, not the answer.
-            let _ = collect(body, usize::MAX).await;
-            log(*status);
-            let plain = Answer::new(*status).body(text.clone());
-            return Ok(headers.iter().fold(plain, |answer, (name, value)| answer.with(name, value)).send(head));
-        }
-        Some(Action::Hold(gate)) => gate.pass().await,
-        _ => {}
-    }
-    let refuse_mount = matches!(action, Some(Action::RefuseMount));
-    let asked = Asked {
-        method: parts.method.clone(),
-        query: query_pairs(&query),
-        headers: parts.headers.clone(),
-        refuse_mount,
+        Instead::Nothing(body) => body,
     };
     let answer = dispatch(shared, &asked, &path, &query, body).await;
-    if matches!(action, Some(Action::ResetAfter)) {
-        log(0);
-        return Err(reset());
-    }
-    log(answer.status);
-    Ok(spoil(answer, action, head))
-}
-
-fn spoil(mut answer: Answer, action: Option<Action>, head: bool) -> Response<Body> {
-    match action {
-        Some(Action::Truncate(bytes)) => return answer.send_part(bytes, None),
-        Some(Action::Stall(bytes, gate)) => return answer.send_part(bytes, Some(gate)),
-        Some(Action::Endless) => return answer.send_endless(),
-        Some(Action::Corrupt(offset)) => {
-            let mut bytes = answer.body.to_vec();
-            bytes.iter_mut().skip(offset).take(1).for_each(|byte| *byte ^= 1);
-            answer.body = Bytes::from(bytes);
-        }
-        Some(Action::Header(name, value)) => {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                answer.headers.insert(name, value);
-            }
-        }
-        _ => {}
-    }
-    answer.send(head)
+    log(if matches!(asked.action, Some(Action::ResetAfter)) { 0 } else { answer.status });
+    spoil::afterwards(shared, answer, asked.action, head)
 }
 
 async fn dispatch(shared: &Arc<Shared>, asked: &Asked, path: &str, query: &str, body: Incoming) -> Answer {
@@ -169,7 +148,7 @@ async fn dispatch(shared: &Arc<Shared>, asked: &Asked, path: &str, query: &str, 
         return access::token(shared, &asked.headers, query, form.as_ref());
     }
     if let Err(refused) = admit(shared, asked, &target) {
-        // Read to its end, for the same reason as above.
+        // Read to its end: a client that is still writing would otherwise see a broken connection, not the answer.
         let _ = collect(body, usize::MAX).await;
         return refused;
     }

@@ -35,8 +35,29 @@ impl Store {
 
     pub(super) fn put_blob(&mut self, name: &str, bytes: Bytes) -> Digest {
         let digest = Digest::of(&bytes);
-        self.repo(name).blobs.insert(digest, bytes);
+        self.put_blob_as(name, digest, bytes);
         digest
+    }
+
+    pub(super) fn put_blob_as(&mut self, name: &str, digest: Digest, bytes: Bytes) {
+        self.repo(name).blobs.insert(digest, bytes);
+    }
+
+    pub(super) fn blobs(&self, name: &str) -> Vec<(Digest, Bytes)> {
+        let blobs = |repo: &Repo| repo.blobs.iter().map(|(digest, bytes)| (*digest, bytes.clone())).collect();
+        let mut all: Vec<(Digest, Bytes)> = self.repositories.get(name).map(blobs).unwrap_or_default();
+        all.sort_by_key(|(digest, _)| *digest);
+        all
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.repositories.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    pub(super) fn set_tag(&mut self, name: &str, tag: &str, digest: Digest) {
+        self.repo(name).tags.insert(tag.to_owned(), digest);
     }
 
     pub(super) fn remove_blob(&mut self, name: &str, digest: Digest) -> bool {

@@ -11,7 +11,7 @@ use sealift_registry::{
     image::Format,
     secret::Secret,
     server::{
-        Access, Config, Server,
+        Access, Config, Server, Several,
         script::{Action, Fault, Gate, Nth},
     },
 };
@@ -26,7 +26,13 @@ async fn with_access(access: Access) -> Server {
 }
 
 fn tokens(anonymous_pull: bool, expires_in: Option<u64>) -> Access {
-    Access::Token { accounts: vec![ana(), reader()], anonymous_pull, expires_in, realm: None, single_scope: false }
+    Access::Token {
+        accounts: vec![ana(), reader()],
+        anonymous_pull,
+        expires_in,
+        realm: None,
+        several: Several::Granted,
+    }
 }
 
 fn token_requests(server: &Server) -> usize {
@@ -161,7 +167,7 @@ async fn a_token_server_that_gives_one_scope_at_a_time_still_lets_a_copy_through
     let Access::Token { accounts, anonymous_pull, expires_in, realm, .. } = tokens(false, None) else {
         panic!("tokens")
     };
-    let a = with_access(Access::Token { accounts, anonymous_pull, expires_in, realm, single_scope: true }).await;
+    let a = with_access(Access::Token { accounts, anonymous_pull, expires_in, realm, several: Several::Refused }).await;
     let image = image(Format::Oci);
     a.push("staging", &image, None);
     let client = client_with(logged_in(&[&a], "ana", "s3cret"));
@@ -174,8 +180,13 @@ async fn a_token_server_that_gives_one_scope_at_a_time_still_lets_a_copy_through
 #[tokio::test]
 async fn passwords_are_not_sent_to_a_realm_in_the_clear() {
     let realm = Some("http://tokens.example/token".to_owned());
-    let access =
-        Access::Token { accounts: vec![ana()], anonymous_pull: false, expires_in: None, realm, single_scope: false };
+    let access = Access::Token {
+        accounts: vec![ana()],
+        anonymous_pull: false,
+        expires_in: None,
+        realm,
+        several: Several::Granted,
+    };
     let a = with_access(access).await;
     let image = image(Format::Oci);
     a.push("app", &image, None);

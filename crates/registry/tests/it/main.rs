@@ -5,9 +5,13 @@
 mod auth;
 mod copy;
 mod faults;
+mod graphs;
+mod honest;
 mod inspect;
 mod mirrors;
+mod misbehaviour;
 mod real_registry;
+mod schedule;
 mod server;
 mod signatures;
 mod support;

@@ -11,7 +11,7 @@ use sealift_registry::{
     image::{Built, Format},
     secret::Secret,
     server::{
-        Access, Account, Config, Logged, Server,
+        Access, Account, Config, Logged, Server, Several,
         script::{Action, Fault, status},
     },
 };
@@ -163,7 +163,7 @@ async fn a_mirror_gets_its_own_login_and_never_the_registrys() {
         anonymous_pull: false,
         expires_in: None,
         realm: None,
-        single_scope: false,
+        several: Several::Granted,
     };
     for access in [Access::Basic(vec![ana()]), tokens(ana())] {
         for knows_mirror in [false, true] {

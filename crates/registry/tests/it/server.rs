@@ -2,7 +2,13 @@
 
 use hyper::{Method, StatusCode};
 use sealift_domain::digest::Digest;
-use sealift_registry::{image::Format, server::Server};
+use sealift_registry::{
+    image::Format,
+    server::{
+        Config, Server,
+        script::{Action, Fault, Nth},
+    },
+};
 
 use crate::support::{image, server};
 
@@ -138,4 +144,95 @@ async fn referrers_are_listed_by_subject_and_type() {
     };
     assert_eq!(list("").await.len(), 2);
     assert_eq!(list("?artifactType=application/x-sbom").await, ["application/x-sbom"]);
+}
+
+fn artifact(subject: &sealift_engine::ports::registry::RawManifest, empty: Digest, kind: &str) -> String {
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{t}","artifactType":"{kind}","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{empty}","size":2}},"layers":[],"subject":{{"mediaType":"{t}","digest":"{}","size":{}}}}}"#,
+        subject.digest,
+        subject.bytes.len(),
+        t = subject.media_type,
+    )
+}
+
+async fn put_artifacts(a: &Server, count: usize) -> (String, Option<String>) {
+    let image = image(Format::Oci);
+    a.push("app", &image, None);
+    let empty = a.put_blob("app", "{}".into());
+    let subject = image.root().unwrap();
+    let mut noticed = None;
+    for n in 0..count {
+        let body = artifact(subject, empty, &format!("application/x-{n}"));
+        let path = format!("/v2/app/manifests/{}", Digest::of(body.as_bytes()));
+        let put = ask(a, Method::PUT, &path, &[("content-type", &subject.media_type)], &body).await;
+        assert_eq!(put.status(), StatusCode::CREATED);
+        noticed = put.headers().get("oci-subject").map(|value| value.to_str().unwrap().to_owned());
+    }
+    (format!("/v2/app/referrers/{}", subject.digest), noticed)
+}
+
+#[tokio::test]
+async fn a_list_of_referrers_has_pages_that_follow_each_other() {
+    let a = Server::start(Config { referrers_page: Some(2), ..Config::default() }).await.unwrap();
+    let (mut path, _) = put_artifacts(&a, 5).await;
+    let mut sizes = Vec::new();
+    loop {
+        let page = ask(&a, Method::GET, &path, &[], "").await;
+        let link = page.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
+        let document: serde_json::Value = serde_json::from_slice(&page.bytes().await.unwrap()).unwrap();
+        sizes.push(document["manifests"].as_array().unwrap().len());
+        let Some(link) = link else { break };
+        path = link.strip_prefix('<').unwrap().split_once('>').unwrap().0.to_owned();
+    }
+    assert_eq!(sizes, [2, 2, 1]);
+}
+
+#[tokio::test]
+async fn without_a_list_of_referrers_a_subject_is_not_noticed() {
+    let a = Server::start(Config { referrers: false, ..Config::default() }).await.unwrap();
+    let (path, noticed) = put_artifacts(&a, 1).await;
+    assert_eq!((ask(&a, Method::GET, &path, &[], "").await.status(), noticed), (StatusCode::NOT_FOUND, None));
+}
+
+#[tokio::test]
+async fn a_careless_registry_keeps_what_it_is_given() {
+    let a = Server::start(Config { careless: true, ..Config::default() }).await.unwrap();
+    let wanted = Digest::of(b"abc");
+    let path = format!("/v2/app/blobs/uploads/?digest={wanted}");
+    assert_eq!(ask(&a, Method::POST, &path, &[], "abd").await.status(), StatusCode::CREATED);
+    assert_eq!(a.blobs("app"), [(wanted, "abd".into())]);
+    let image = image(Format::Oci);
+    let (raw, path) = (image.root().unwrap(), "/v2/app/manifests/v1");
+    let text = String::from_utf8(raw.bytes.to_vec()).unwrap();
+    let put = ask(&a, Method::PUT, path, &[("content-type", &raw.media_type)], &text).await;
+    assert_eq!((put.status(), a.manifests("app").len()), (StatusCode::CREATED, 1));
+}
+
+#[tokio::test]
+async fn faults_of_ranges_bodies_and_tags_are_as_they_are_described() {
+    let a = server().await;
+    let (old, new) = (image(Format::Oci), crate::support::image_for(Format::Oci, "amd64", 9));
+    a.push("app", &old, Some("v1"));
+    a.push("app", &new, None);
+    let blob = format!("/v2/app/blobs/{}", a.put_blob("app", "abcdef".into()));
+    a.script(Fault::new(&blob, Action::IgnoreRange).nth(Nth::Only(1)));
+    let other = Action::OtherRange { sent: "bytes=1-2".to_owned(), told: Some("bytes 4-5/6".to_owned()) };
+    a.script(Fault::new(&blob, other).nth(Nth::Only(2)));
+    let range = [("range", "bytes=4-")];
+    let whole = ask(&a, Method::GET, &blob, &range, "").await;
+    assert_eq!((whole.status(), whole.text().await.unwrap()), (StatusCode::OK, "abcdef".to_owned()));
+    let wrong = ask(&a, Method::GET, &blob, &range, "").await;
+    assert_eq!(
+        (wrong.status(), &wrong.headers()["content-range"]),
+        (StatusCode::PARTIAL_CONTENT, &"bytes 4-5/6".parse().unwrap())
+    );
+    assert_eq!(wrong.text().await.unwrap(), "bc");
+    assert_eq!(a.log()[0].range.as_deref(), Some("bytes=4-"));
+    let moved = Action::MoveTag { repository: "app".to_owned(), tag: "v1".to_owned(), digest: new.digest };
+    a.script(Fault::new("*/manifests/v1", moved).nth(Nth::Only(2)));
+    let mut read = Vec::new();
+    for _ in 0..3 {
+        read.push(Digest::of(&ask(&a, Method::GET, "/v2/app/manifests/v1", &[], "").await.bytes().await.unwrap()));
+    }
+    assert_eq!(read, [old.digest, old.digest, new.digest]);
 }

@@ -1,10 +1,14 @@
 //! Faults: what a server does wrong, and when.
 
-use std::sync::Arc;
+mod answers;
+mod gate;
 
 use bytes::Bytes;
 use hyper::Method;
-use tokio::sync::Notify;
+use sealift_domain::digest::Digest;
+
+pub use answers::{Wait, listing, secondary_limit, status, too_many};
+pub use gate::Gate;
 
 /// Which of the requests that fit are affected, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +49,33 @@ pub enum Action {
     Stall(usize, Gate),
     /// The connection is reset, without doing what was asked.
     Reset,
+    /// The connection is reset after so many bytes of the request's body, or at its end, without doing what was asked.
+    ResetWithin(usize),
     /// What was asked is done, and the connection is reset instead of answering.
     ResetAfter,
     /// A mount is answered with an open upload (202).
     RefuseMount,
+    /// A redirect (307) to the same path and query of another server, given as `http://host:port`.
+    Redirect(String),
+    /// The whole blob with 200, whatever `Range` asks for, as RFC 9110, section 14.2, allows.
+    IgnoreRange,
+    /// The answer to `sent` (as in a `Range` header) instead of the range that was asked for. It is told as what it is, or as
+    /// `told` (as in a `Content-Range` header).
+    OtherRange {
+        /// The range that is sent, for instance `bytes=5-`.
+        sent: String,
+        /// What `Content-Range` says about it.
+        told: Option<String>,
+    },
+    /// The right answer, after which a tag names something else.
+    MoveTag {
+        /// The repository's name.
+        repository: String,
+        /// The tag.
+        tag: String,
+        /// What it names from then on.
+        digest: Digest,
+    },
 }
 
 /// A fault with its condition.
@@ -82,63 +109,23 @@ impl Fault {
     }
 }
 
-/// An answer with a status and nothing else.
-pub fn status(status: u16) -> Action {
-    Action::Answer { status, headers: Vec::new(), body: Bytes::new() }
-}
-
-/// Holds requests until it is opened. Clones are the same gate.
-#[derive(Clone, Debug, Default)]
-pub struct Gate(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    open: tokio::sync::watch::Sender<bool>,
-    arrived: Notify,
-}
-
-impl Default for Inner {
-    fn default() -> Self {
-        Self { open: tokio::sync::watch::Sender::new(false), arrived: Notify::new() }
-    }
-}
-
-impl Gate {
-    /// A closed gate.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Lets everybody through, now and later.
-    pub fn open(&self) {
-        self.0.open.send_replace(true);
-    }
-
-    /// Returns when a request has come to the gate. Each arrival is seen by one waiter.
-    pub async fn arrived(&self) {
-        self.0.arrived.notified().await;
-    }
-
-    pub(super) async fn pass(&self) {
-        self.0.arrived.notify_one();
-        // The sender lives in this gate, so waiting cannot fail.
-        let _ = self.0.open.subscribe().wait_for(|open| *open).await;
-    }
-}
-
 /// The faults of a server with their counts.
 #[derive(Default)]
-pub(super) struct Script {
+pub(in crate::server) struct Script {
     faults: Vec<(Fault, u32)>,
 }
 
 impl Script {
-    pub(super) fn add(&mut self, fault: Fault) {
+    pub(in crate::server) fn add(&mut self, fault: Fault) {
         self.faults.push((fault, 0));
     }
 
+    pub(in crate::server) fn clear(&mut self) {
+        self.faults.clear();
+    }
+
     /// The action for a request. Every fault that fits counts it; the first one whose turn it is acts.
-    pub(super) fn pick(&mut self, method: &Method, path: &str, query: &str) -> Option<Action> {
+    pub(in crate::server) fn pick(&mut self, method: &Method, path: &str, query: &str) -> Option<Action> {
         let whole = format!("{path}?{query}");
         let mut picked = None;
         for (fault, seen) in &mut self.faults {
