@@ -1,6 +1,6 @@
 //! Answers and bodies.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -12,7 +12,7 @@ use hyper::{
 };
 use serde_json::json;
 
-use super::script::Gate;
+use super::{line::Line, script::Gate};
 
 /// An answer before it is sent: its body is whole, so that a script can spoil it.
 #[derive(Debug, Default)]
@@ -20,6 +20,14 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Box<HeaderMap>,
     pub(super) body: Bytes,
+}
+
+/// How a body goes on after its first part.
+pub(super) enum End {
+    /// When this gate opens.
+    Gate(Gate),
+    /// Never: the connection is closed when what was sent before is on its way.
+    Cut(Arc<Line>),
 }
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -59,20 +67,18 @@ impl Answer {
         response
     }
 
-    /// The full length is announced, and after `bytes` bytes the connection breaks, or waits for the gate.
-    pub(super) fn send_part(self, bytes: usize, gate: Option<Gate>) -> Response<Body> {
+    /// The full length is announced, and after `bytes` bytes the body goes on as `end` says.
+    pub(super) fn send_part(self, bytes: usize, end: End) -> Response<Body> {
         let length = self.body.len();
         let first = self.body.slice(..bytes.min(length));
         let rest = self.body.slice(bytes.min(length)..);
         let start = stream::once(async move { Ok(Frame::data(first)) });
         let end = stream::once(async move {
-            match gate {
-                Some(gate) => {
-                    gate.pass().await;
-                    Ok(Frame::data(rest))
-                }
-                None => Err(io::Error::other("scripted to break off")),
+            match end {
+                End::Gate(gate) => gate.pass().await,
+                End::Cut(line) => line.cut().await,
             }
+            Ok(Frame::data(rest))
         });
         let body = StreamBody::new(futures_util::StreamExt::chain(start, end)).boxed_unsync();
         let mut response = respond(self.status, *self.headers, body);

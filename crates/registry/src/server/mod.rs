@@ -7,6 +7,7 @@
 mod access;
 mod blobs;
 mod http;
+mod line;
 mod listing;
 mod manifests;
 mod route;
@@ -22,7 +23,6 @@ use std::{
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper_util::rt::TokioIo;
 use sealift_domain::{
     digest::Digest,
     reference::{ReferenceError, Repository},
@@ -39,6 +39,7 @@ use crate::{
     image::Built,
     server::{
         access::Tokens,
+        line::{Line, Wire},
         script::{Fault, Script},
         store::Store,
     },
@@ -271,13 +272,18 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        Box::pin(async move { route::answer(&shared, request).await })
+    let line = Arc::new(Line::default());
+    let wire = Wire::new(stream, Arc::clone(&line));
+    let service = hyper::service::service_fn({
+        let line = Arc::clone(&line);
+        move |request| {
+            let (shared, line) = (Arc::clone(&shared), Arc::clone(&line));
+            Box::pin(async move { route::answer(&shared, &line, request).await })
+        }
     });
-    let mut connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    if (&mut connection).await.is_err() {
+    let mut connection = hyper::server::conn::http1::Builder::new().serve_connection(wire, service);
+    if (&mut connection).await.is_err() && !line.is_cut() {
         // A scripted reset, or a client that has gone: a reset tells it at once, whatever lies unread.
-        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        let _ = connection.into_parts().io.into_stream().set_zero_linger();
     }
 }

@@ -10,6 +10,7 @@ use super::{
     access::{self, Need},
     blobs,
     http::{Answer, Body, collect},
+    line::Line,
     listing, lock, manifests,
     script::Action,
     spoil::{self, Instead},
@@ -110,7 +111,11 @@ pub(super) fn digest(text: &str) -> Result<Digest, Answer> {
 }
 
 /// Answers one request; an error resets the connection.
-pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    line: &Arc<Line>,
+    request: Request<Incoming>,
+) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
     let action = lock(&shared.script).pick(&parts.method, &path, &query);
@@ -138,7 +143,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
     };
     let answer = dispatch(shared, &asked, &path, &query, body).await;
     log(if matches!(asked.action, Some(Action::ResetAfter)) { 0 } else { answer.status });
-    spoil::afterwards(shared, answer, asked.action, head)
+    spoil::afterwards((shared, line), answer, asked.action, head)
 }
 
 async fn dispatch(shared: &Arc<Shared>, asked: &Asked, path: &str, query: &str, body: Incoming) -> Answer {

@@ -1,6 +1,6 @@
 //! What a scripted fault does to a request and to its answer.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -12,7 +12,8 @@ use hyper::{
 
 use super::{
     Shared,
-    http::{Answer, Body, collect},
+    http::{Answer, Body, End, collect},
+    line::Line,
     lock,
     route::Asked,
     script::Action,
@@ -71,15 +72,15 @@ async fn read(mut body: Incoming, bytes: usize) {
 
 /// The part of a fault that comes when the right answer is known.
 pub(super) fn afterwards(
-    shared: &Shared,
+    (shared, line): (&Shared, &Arc<Line>),
     mut answer: Answer,
     action: Option<Action>,
     head: bool,
 ) -> io::Result<Response<Body>> {
     match action {
         Some(Action::ResetAfter) => return Err(reset()),
-        Some(Action::Truncate(bytes)) => return Ok(answer.send_part(bytes, None)),
-        Some(Action::Stall(bytes, gate)) => return Ok(answer.send_part(bytes, Some(gate))),
+        Some(Action::Truncate(bytes)) => return Ok(answer.send_part(bytes, End::Cut(Arc::clone(line)))),
+        Some(Action::Stall(bytes, gate)) => return Ok(answer.send_part(bytes, End::Gate(gate))),
         Some(Action::Endless) => return Ok(answer.send_endless()),
         Some(Action::Corrupt(offset)) => {
             let mut bytes = answer.body.to_vec();

@@ -69,7 +69,8 @@ async fn a_server_error_at_any_request_of_a_copy_delays_it_and_spoils_nothing() 
 
 #[tokio::test]
 async fn a_registry_that_stays_broken_is_given_up_and_no_tag_is_written() {
-    for place in &PLACES[1..] {
+    // The source's HEAD is a question that a copy need not ask, and with a tag the image is never put by digest.
+    for place in PLACES.iter().filter(|(_, method, path)| *method != Method::HEAD && !path.ends_with("sha256:*")) {
         let pair = with_fault(place, status(503), Nth::Each).await;
         let refused = pair.copy().await.unwrap_err();
         super::is(&refused, Transient, &["503"]);
