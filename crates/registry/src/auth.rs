@@ -114,6 +114,11 @@ impl Auth {
         }
     }
 
+    /// Whether a call's token is one for the whole operation.
+    pub(crate) fn is_wide(&self, call: &Call) -> bool {
+        *self.scopes(call) != call.scopes
+    }
+
     /// Asks for the scopes of single requests at this origin from now on.
     fn narrow_down(&self, call: &Call) {
         if call.wide.is_some() {

@@ -31,7 +31,7 @@ const SETTLE_MS: u64 = 500;
 /// How many times longer than the own way from reading to writing another writer's may be.
 const SLOWER: u64 = 4;
 /// How often a list is written before it is given up.
-const MAX_ROUNDS: u32 = 50;
+const MAX_ROUNDS: u32 = 20;
 
 /// A referrer as the list describes it.
 #[derive(Clone, Debug, Serialize)]
@@ -105,7 +105,8 @@ impl Http {
             clock.sleep(jittered(settle)).await;
         }
         let why = format!(
-            "{repository}: the list of referrers of {subject} was written {MAX_ROUNDS} times, and others wrote over it each time"
+            "{repository}:{} was written {MAX_ROUNDS} times, and others wrote over it each time: the list of referrers of {subject} is not complete",
+            fallback_tag(subject)?
         );
         Err(error(RegistryErrorKind::Transient, why))
     }

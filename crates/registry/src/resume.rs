@@ -62,7 +62,7 @@ impl Reading {
             let wait = match failure.again {
                 Again::Backoff if self.in_vain < TRIES && self.breaks > 0 => backoff(self.in_vain),
                 Again::After(wait) if self.in_vain < TRIES && self.breaks > 0 => wait,
-                _ => return Err(failure),
+                _ => return Err(given_up(failure)),
             };
             self.breaks -= 1;
             self.http.shared.clock.sleep(wait).await;
@@ -117,6 +117,15 @@ impl Reading {
         self.response = Some(response);
         Ok(())
     }
+}
+
+/// A source that was tried often enough is not tried again from the start.
+fn given_up(mut failure: Failure) -> Failure {
+    if failure.again != Again::Never {
+        failure.error.message.push_str(&format!(" (given up after {TRIES} tries)"));
+        failure.again = Again::Never;
+    }
+    failure
 }
 
 /// Where a partial answer begins: `Content-Range: bytes 10-19/20` (RFC 9110, section 14.4).

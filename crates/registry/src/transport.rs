@@ -178,9 +178,15 @@ impl Http {
         if !is_challenge(call, &response) {
             return self.judge(&call.subject(), call.expect, response).await;
         }
+        let wide = self.shared.auth.is_wide(call);
         let authorization = self.answer_challenge(call, &response, sent.as_ref()).await?;
         drop(response);
-        let response = self.follow(call, Some(&authorization)).await?;
+        let mut response = self.follow(call, Some(&authorization)).await?;
+        if wide && is_challenge(call, &response) {
+            // One token for everything was given, and not for everything: from now on each request gets its own.
+            let authorization = self.answer_challenge(call, &response, Some(&authorization)).await?;
+            response = self.follow(call, Some(&authorization)).await?;
+        }
         self.lacks_right(call, &response).await?;
         self.judge(&call.subject(), call.expect, response).await
     }

@@ -137,7 +137,11 @@ impl Http {
     /// Opens an upload, and asks to have the blob from the repository `from` instead. With `from` the target itself this is the
     /// question whether the blob is there, without a request of its own: the answer is 201 if it is, and an upload if not.
     async fn open_upload(&self, target: &BlobRef, from: Option<&Repository>) -> Result<Opened, RegistryError> {
-        retrying(&*self.shared.clock, || self.open_upload_once(target, from)).await
+        match retrying(&*self.shared.clock, || self.open_upload_once(target, from)).await {
+            // Whoever may not mount may upload all the same.
+            Err(refused) if from.is_some() && refused.kind == RegistryErrorKind::Denied => Ok(Opened::Refused),
+            other => other,
+        }
     }
 
     async fn open_upload_once(&self, target: &BlobRef, from: Option<&Repository>) -> Result<Opened, Failure> {

@@ -25,7 +25,7 @@ use crate::{
     blob::BlobRef,
     error::error,
     graph::{Extent, Node, check_child},
-    manifest::{Content, Descriptor},
+    manifest::{Content, Descriptor, is_index},
     transport::Http,
     upload::{Approach, Moved},
 };
@@ -112,31 +112,45 @@ impl<'a> Copying<'a> {
 
     /// Brings everything under a manifest, and not the manifest itself. `depth` is the number of indexes above it.
     pub(super) fn bring<'b>(&'b self, node: &'b Node, depth: usize) -> BoxFuture<'b, Result<(), RegistryError>> {
+        self.descend(node, depth, false)
+    }
+
+    /// Goes through everything under a manifest. Where that is `there` already, only for what refers to it.
+    pub(super) fn descend<'b>(
+        &'b self,
+        node: &'b Node,
+        depth: usize,
+        there: bool,
+    ) -> BoxFuture<'b, Result<(), RegistryError>> {
         async move {
             match &node.manifest.content {
+                Content::Image { .. } if there => self.skip_blobs(node),
                 Content::Image { .. } => self.bring_blobs(node).await,
+                Content::Index { .. } if there && !self.referrers => Ok(()),
                 Content::Index { manifests } => {
-                    try_join_all(manifests.iter().map(|child| self.bring_child(child, depth + 1))).await.map(drop)
+                    let children = manifests.iter().map(|child| self.bring_child(child, depth + 1, there));
+                    try_join_all(children).await.map(drop)
                 }
             }
         }
         .boxed()
     }
 
-    /// Brings a child of an index with everything that refers to it.
-    async fn bring_child(&self, child: &Descriptor, depth: usize) -> Result<(), RegistryError> {
+    /// Brings a child of an index with everything that refers to it; only the latter if the index is `there`.
+    async fn bring_child(&self, child: &Descriptor, depth: usize, there: bool) -> Result<(), RegistryError> {
         let once = Arc::clone(lock(&self.manifests).entry(child.digest).or_default());
         let work = async {
-            let there = self.known.has(child.digest);
+            let there = there || self.known.has(child.digest);
             let content = async {
-                if there {
+                let leads_on = self.referrers && is_index("a child of an index", &child.media_type)?;
+                if there && !leads_on {
                     return Ok(());
                 }
                 let raw = self.http.manifest_anywhere(&self.from, child.digest).await?;
                 check_child(self.root, child, &raw)?;
                 let node = self.admit(raw, depth)?;
-                self.bring(&node, depth).await?;
-                self.put(&node).await.map(drop)
+                self.descend(&node, depth, there).await?;
+                if there { Ok(()) } else { self.put(&node).await.map(drop) }
             };
             let ((), attached) = try_join(content, self.find_attached(child.digest, 0)).await?;
             self.put_attached(attached).await

@@ -159,14 +159,8 @@ impl Copying<'_> {
         // An image that is there is put once more: that is how the registry is asked whether all of it is.
         let asked_again = complete && (named || tag.is_none());
         let content = async {
-            match (complete, asked_again) {
-                (true, true) => {
-                    self.skip_blobs(root)?;
-                    self.put(root).await.map(drop)
-                }
-                (true, false) => self.skip_blobs(root),
-                (false, _) => self.bring(root, 0).await,
-            }
+            self.descend(root, 0, complete).await?;
+            if asked_again { self.put(root).await.map(drop) } else { Ok(()) }
         };
         let ((), attached) = try_join(content, self.find_attached(digest, 0)).await?;
         if !complete && (tag.is_none() || !attached.is_empty()) {
