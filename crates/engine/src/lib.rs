@@ -6,6 +6,7 @@ mod checks;
 pub mod code;
 pub mod database;
 pub mod decide;
+pub mod edges;
 pub mod error;
 pub mod gather;
 pub mod init;

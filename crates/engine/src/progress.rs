@@ -9,7 +9,7 @@ use sealift_domain::{
 };
 use serde::Serialize;
 
-use crate::ports::{probe::CheckResult, registry::CopyEvent};
+use crate::ports::{copy::CopyEvent, probe::CheckResult};
 
 /// Something happened.
 #[derive(Clone, Debug, Serialize)]

@@ -23,8 +23,9 @@ use crate::{
     error::EngineError,
     places,
     ports::{
+        copy::{CopyEvent, CopyObserver, CopyRequest},
         driver::{Candidate, Deployment, Driver, DriverError, DriverObserver, Prepared},
-        registry::{CopyEvent, CopyObserver, RegistryErrorKind},
+        registry::RegistryErrorKind,
     },
     progress::{Observer, Progress},
     request::{choose, choose_rollback, held},
@@ -247,7 +248,7 @@ impl Stage<'_> {
             let what = format!("copying {source} to {} by digest, without a tag", target.repository);
             self.observer.on(&Progress::Trying { what });
             let began = self.world.clock.now();
-            registry.copy(source, &target.repository, &Words(self.observer)).await?;
+            registry.copy(&CopyRequest::pinned(source, &target.repository), &Words(self.observer)).await?;
             let took = Period::between(began, self.world.clock.now());
             let found = format!(
                 "{} was not in {} yet: copied by digest, without a tag",

@@ -3,8 +3,8 @@
 //! Token flow: "Docker Registry v2 authentication" of the distribution project, which the OCI registries share.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -23,9 +23,11 @@ use crate::{
     credentials::{Credential, CredentialSource},
     endpoint::origin,
     error::printable,
+    rate::Lane,
     retry::{Failure, retrying},
     scope::Scopes,
     secret::Secret,
+    shelf::Shelf,
     transport::{Call, Http, is_challenge},
 };
 
@@ -60,44 +62,78 @@ struct Slot {
     extra: Vec<String>,
 }
 
-type Shelf<K, V> = Mutex<HashMap<K, Arc<AsyncMutex<V>>>>;
-
 /// Everything known about how to be let in.
 pub(crate) struct Auth {
     source: CredentialSource,
-    hosts: Shelf<String, Option<Scheme>>,
+    hosts: Mutex<HashMap<String, Scheme>>,
+    /// Held by the first request for a repository at a host that is not known yet.
+    gates: Shelf<(String, Repository), ()>,
+    /// Origins whose token server does not give one token for two repositories.
+    narrow: Mutex<HashSet<String>>,
     tokens: Shelf<(String, Scopes), Slot>,
     credentials: Shelf<Repository, Option<Option<Credential>>>,
 }
 
-fn place<K: std::hash::Hash + Eq, V: Default>(shelf: &Shelf<K, V>, key: K) -> Arc<AsyncMutex<V>> {
-    Arc::clone(shelf.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default())
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Auth {
     /// Nothing known yet; credentials come from `source`.
     pub(crate) fn new(source: CredentialSource) -> Self {
-        Self { source, hosts: Shelf::default(), tokens: Shelf::default(), credentials: Shelf::default() }
+        Self {
+            source,
+            hosts: Mutex::default(),
+            gates: Shelf::default(),
+            narrow: Mutex::default(),
+            tokens: Shelf::default(),
+            credentials: Shelf::default(),
+        }
     }
 
-    /// What is known about the host of `url`.
-    pub(crate) fn host(&self, url: &Url) -> Arc<AsyncMutex<Option<Scheme>>> {
-        place(&self.hosts, origin(url))
+    /// How the host of `url` wants requests to be authorised; `None` before it was asked.
+    pub(crate) fn scheme(&self, url: &Url) -> Option<Scheme> {
+        lock(&self.hosts).get(&origin(url)).cloned()
     }
 
-    fn slot(&self, call: &Call) -> Arc<AsyncMutex<Slot>> {
-        place(&self.tokens, (origin(&call.url), call.scopes.clone()))
+    /// Remembers what the host of `url` asks for.
+    pub(crate) fn settle(&self, url: &Url, scheme: Scheme) {
+        lock(&self.hosts).insert(origin(url), scheme);
+    }
+
+    /// What the first request of a kind holds while nothing is known.
+    pub(crate) fn gate(&self, call: &Call) -> Arc<AsyncMutex<()>> {
+        self.gates.place((origin(&call.url), call.repository.clone()))
+    }
+
+    /// The scopes that a call's token has: those of the whole operation, unless the token server has refused them.
+    fn scopes<'a>(&self, call: &'a Call) -> &'a Scopes {
+        match &call.wide {
+            Some(wide) if !lock(&self.narrow).contains(&origin(&call.url)) => wide,
+            _ => &call.scopes,
+        }
+    }
+
+    /// Asks for the scopes of single requests at this origin from now on.
+    fn narrow_down(&self, call: &Call) {
+        if call.wide.is_some() {
+            lock(&self.narrow).insert(origin(&call.url));
+        }
+    }
+
+    fn slot(&self, call: &Call, scopes: &Scopes) -> Arc<AsyncMutex<Slot>> {
+        self.tokens.place((origin(&call.url), scopes.clone()))
     }
 
     /// Drops the token that a call was sent with.
     pub(crate) fn forget(&self, call: &Call) {
-        let key = (origin(&call.url), call.scopes.clone());
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let key = (origin(&call.url), self.scopes(call).clone());
+        self.tokens.remove(&key);
     }
 
     /// The credential for a repository; helpers and files are asked once.
     async fn credential(&self, repository: &Repository) -> Result<Option<Credential>, Failure> {
-        let kept = place(&self.credentials, repository.clone());
+        let kept = self.credentials.place(repository.clone());
         let mut kept = kept.lock().await;
         if kept.is_none() {
             *kept = Some(self.source.find(repository).await?);
@@ -160,8 +196,7 @@ impl Http {
 
     /// The header for a call to a host whose scheme is known; `None` if it has not asked for one.
     pub(crate) async fn authorization(&self, call: &Call) -> Result<Option<HeaderValue>, Failure> {
-        let scheme = self.shared.auth.host(&call.url).lock().await.clone();
-        match scheme {
+        match self.shared.auth.scheme(&call.url) {
             None | Some(Scheme::Open) => Ok(None),
             Some(Scheme::Basic) => match self.shared.auth.credential(&call.repository).await? {
                 Some(Credential::Password { user, password }) => Ok(basic(&user, &password)),
@@ -182,10 +217,9 @@ impl Http {
     ) -> Result<HeaderValue, Failure> {
         let subject = call.subject();
         let registry = call.repository.registry();
-        let host = self.shared.auth.host(&call.url);
         match best(response) {
             Some(Challenge::Basic) => {
-                *host.lock().await = Some(Scheme::Basic);
+                self.shared.auth.settle(&call.url, Scheme::Basic);
                 let Some(Credential::Password { user, password }) =
                     self.shared.auth.credential(&call.repository).await?
                 else {
@@ -198,8 +232,12 @@ impl Http {
             }
             Some(Challenge::Bearer { realm, service, scope, .. }) => {
                 let scheme = self.bearer_scheme(&realm, service, response.url())?;
-                *host.lock().await = Some(scheme.clone());
+                self.shared.auth.settle(&call.url, scheme.clone());
                 let Scheme::Bearer { realm, service } = scheme else { return Err(unauthenticated(subject)) };
+                if sent.is_some() {
+                    // A token for everything that is not taken may lack one of its scopes: some servers leave them out.
+                    self.shared.auth.narrow_down(call);
+                }
                 self.token(call, &realm, service.as_deref(), scope.as_deref(), sent).await
             }
             None => Err(unauthenticated(format!(
@@ -232,7 +270,27 @@ impl Http {
         scope: Option<&str>,
         stale: Option<&HeaderValue>,
     ) -> Result<HeaderValue, Failure> {
-        let slot = self.shared.auth.slot(call);
+        let scopes = self.shared.auth.scopes(call);
+        match self.token_for(call, scopes, realm, service, scope, stale).await {
+            // Whoever comes after the one that found out finds it out again, once, and only within one crowd.
+            Err(refused) if refused.error.kind != RegistryErrorKind::Transient && *scopes != call.scopes => {
+                self.shared.auth.narrow_down(call);
+                self.token_for(call, &call.scopes, realm, service, scope, stale).await
+            }
+            other => other,
+        }
+    }
+
+    async fn token_for(
+        &self,
+        call: &Call,
+        scopes: &Scopes,
+        realm: &Url,
+        service: Option<&str>,
+        scope: Option<&str>,
+        stale: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, Failure> {
+        let slot = self.shared.auth.slot(call, scopes);
         let mut slot = slot.lock().await;
         let fresh = slot.token.as_ref().filter(|token| token.expires > self.shared.clock.now());
         if let Some(value) = fresh.and_then(|token| bearer(&token.secret)).filter(|value| stale != Some(value)) {
@@ -240,12 +298,13 @@ impl Http {
         }
         let news = scope.filter(|scope| !slot.extra.iter().any(|known| known == scope)).map(str::to_owned);
         slot.extra.extend(news);
-        let mut scopes = call.scopes.clone();
+        let wide = *scopes != call.scopes;
+        let mut scopes = scopes.clone();
         slot.extra.iter().for_each(|extra| scopes.add(extra));
         let credential = self.shared.auth.credential(&call.repository).await?;
         let token = match self.fetch(call, realm, service, &scopes, credential.as_ref()).await {
             // Some token servers give one repository at a time; the mount that wanted two then becomes an upload.
-            Err(first) => match scopes.primary_only() {
+            Err(first) => match scopes.primary_only().filter(|_| !wide) {
                 Some(one) if first.error.kind != RegistryErrorKind::Transient => {
                     self.fetch(call, realm, service, &one, credential.as_ref()).await.map_err(|_| first)?
                 }
@@ -276,7 +335,7 @@ impl Http {
                 }
                 None => anonymous_request(client, realm, service, scopes),
             };
-            let response = self.raw(&subject, request, realm).await?;
+            let response = self.raw(&subject, Lane::Token, request, realm).await?;
             let response = self.judge(&subject, &[200], response).await?;
             let body = self.read(&subject, response, MAX_TOKEN_ANSWER).await?;
             self.accept(&subject, &body)

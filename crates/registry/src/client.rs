@@ -13,24 +13,26 @@ use reqwest::{Certificate, ClientBuilder, redirect::Policy};
 use sealift_domain::{
     digest::Digest,
     image::Image,
-    quantity::Period,
+    quantity::{ByteSize, Period},
     reference::{Pinned, Repository, Tag},
 };
 use sealift_engine::ports::{
     clock::Clock,
-    registry::{
-        Copied, CopyObserver, CopyPlan, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind,
-        StoredSignatures, TagMode,
-    },
+    copy::{Copied, CopyObserver, CopyPlan, CopyRequest},
+    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredSignatures, TagMode},
 };
 
 use crate::{
     auth::Auth,
     blob::BlobRef,
+    budget::Budget,
     credentials::CredentialSource,
     endpoint::Hosts,
     error::{causes, error, printable},
     mirrors::Mirrors,
+    rate::Rates,
+    referrers::Lists,
+    shelf::Shelf,
     tls::ClientIdentity,
     transport::{Http, Shared},
 };
@@ -61,8 +63,10 @@ pub struct Options {
     pub idle_timeout: Period,
     /// The longest time a registry may take to complete a blob after its last byte. Default: 5 min.
     pub commit_timeout: Period,
-    /// Blobs under way at a time. Default: 6.
+    /// Requests of a kind under way to one host, to begin with; it follows what the host says. Default: 32.
     pub concurrency: usize,
+    /// Bytes that blobs on their way may take in memory. Default: 32 MiB.
+    pub byte_budget: ByteSize,
 }
 
 impl Default for Options {
@@ -78,7 +82,8 @@ impl Default for Options {
             connect_timeout: Period::from_secs(10),
             idle_timeout: Period::from_secs(60),
             commit_timeout: Period::from_secs(300),
-            concurrency: 6,
+            concurrency: 32,
+            byte_budget: ByteSize::from_bytes(32 << 20),
         }
     }
 }
@@ -136,7 +141,10 @@ impl Client {
                 clock,
                 idle,
                 commit: options.commit_timeout.as_duration(),
-                concurrency: options.concurrency.max(1),
+                rates: Rates::new(options.concurrency),
+                budget: Budget::new(options.byte_budget.bytes()),
+                lists: Lists::default(),
+                turns: Shelf::default(),
             }),
         })
     }
@@ -177,12 +185,16 @@ impl Registry for Client {
         self.http().referrers(image).await
     }
 
-    async fn plan_copy(&self, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError> {
-        self.http().plan_copy(from, to).await
+    async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, RegistryError> {
+        self.http().tags(repository).await
     }
 
-    async fn copy(&self, from: &Pinned, to: &Repository, observer: &dyn CopyObserver) -> Result<Copied, RegistryError> {
-        self.http().copy(from, to, observer).await
+    async fn plan_copy(&self, request: &CopyRequest) -> Result<CopyPlan, RegistryError> {
+        self.http().plan_copy(request).await
+    }
+
+    async fn copy(&self, request: &CopyRequest, observer: &dyn CopyObserver) -> Result<Copied, RegistryError> {
+        self.http().copy(request, observer).await
     }
 
     async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {

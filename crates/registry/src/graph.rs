@@ -85,6 +85,51 @@ fn malformed(root: Digest, why: String) -> RegistryError {
     error(RegistryErrorKind::Malformed, format!("the graph of {root} cannot be used: {why}"))
 }
 
+/// How much of a graph has been read, against its limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    root: Digest,
+    manifests: usize,
+    bytes: usize,
+}
+
+impl Extent {
+    /// Nothing read of the graph under `root`.
+    pub(crate) fn of(root: Digest) -> Self {
+        Self { root, manifests: 0, bytes: 0 }
+    }
+
+    /// Counts a manifest that stands `depth` indexes below the root.
+    pub(crate) fn admit(&mut self, raw: &RawManifest, depth: usize) -> Result<(), RegistryError> {
+        self.manifests += 1;
+        self.bytes += raw.bytes.len();
+        let why = if depth > MAX_DEPTH {
+            format!("indexes are nested deeper than {MAX_DEPTH}")
+        } else if self.manifests > MAX_MANIFESTS {
+            format!("it has more than {MAX_MANIFESTS} manifests")
+        } else if self.bytes > MAX_MANIFEST_BYTES {
+            format!("its manifests are larger than {MAX_MANIFEST_BYTES} bytes")
+        } else {
+            return Ok(());
+        };
+        Err(malformed(self.root, why))
+    }
+}
+
+impl Node {
+    /// Understands a manifest.
+    ///
+    /// # Errors
+    /// Those of [`read`]; `Malformed` if a child of an index is no manifest.
+    pub fn new(raw: RawManifest) -> Result<Self, RegistryError> {
+        let node = Self { manifest: read(&raw)?, raw };
+        for child in node.children() {
+            is_index("a child of an index", &child.media_type)?;
+        }
+        Ok(node)
+    }
+}
+
 /// Reads the graph under `root`, level by level.
 ///
 /// # Errors
@@ -92,30 +137,18 @@ fn malformed(root: Digest, why: String) -> RegistryError {
 pub async fn walk(source: &dyn ManifestSource, root: Digest) -> Result<Graph, RegistryError> {
     let mut found: BTreeMap<Digest, Node> = BTreeMap::new();
     let mut level: BTreeSet<Digest> = BTreeSet::from([root]);
-    let mut bytes = 0;
+    let mut extent = Extent::of(root);
     for depth in 0.. {
         if level.is_empty() {
             break;
-        }
-        if depth > MAX_DEPTH {
-            return Err(malformed(root, format!("indexes are nested deeper than {MAX_DEPTH}")));
-        }
-        if found.len() + level.len() > MAX_MANIFESTS {
-            return Err(malformed(root, format!("it has more than {MAX_MANIFESTS} manifests")));
         }
         let reads: Vec<_> = level.iter().map(|digest| source.manifest(*digest)).collect();
         let mut answers = stream::iter(reads).buffer_unordered(PARALLEL);
         let mut next = BTreeSet::new();
         while let Some(raw) = answers.try_next().await? {
-            bytes += raw.bytes.len();
-            if bytes > MAX_MANIFEST_BYTES {
-                return Err(malformed(root, format!("its manifests are larger than {MAX_MANIFEST_BYTES} bytes")));
-            }
-            let node = Node { manifest: read(&raw)?, raw };
-            for child in node.children() {
-                is_index("a child of an index", &child.media_type)?;
-                next.insert(child.digest);
-            }
+            extent.admit(&raw, depth)?;
+            let node = Node::new(raw)?;
+            next.extend(node.children().iter().map(|child| child.digest));
             found.insert(node.raw.digest, node);
         }
         drop(answers);
@@ -144,24 +177,31 @@ fn in_order(root: Digest, mut found: BTreeMap<Digest, Node>) -> Result<Vec<Node>
     Ok(order)
 }
 
-/// What an index says about a child must be true of the child.
+/// What an index says about its children must be true of them.
 fn check_children(root: Digest, nodes: &[Node]) -> Result<(), RegistryError> {
     let by_digest: BTreeMap<Digest, &RawManifest> = nodes.iter().map(|node| (node.raw.digest, &node.raw)).collect();
     for child in nodes.iter().flat_map(Node::children) {
-        let Some(raw) = by_digest.get(&child.digest) else { continue };
-        if raw.bytes.len() as u64 != child.size || raw.media_type != child.media_type {
-            let why = format!(
-                "an index describes {} as {} bytes of `{}`, it is {} bytes of `{}`",
-                child.digest,
-                child.size,
-                printable(&child.media_type),
-                raw.bytes.len(),
-                printable(&raw.media_type)
-            );
-            return Err(error(RegistryErrorKind::Corrupt, format!("the graph of {root} cannot be used: {why}")));
+        if let Some(raw) = by_digest.get(&child.digest) {
+            check_child(root, child, raw)?;
         }
     }
     Ok(())
+}
+
+/// What an index says about a child must be true of the child.
+pub(crate) fn check_child(root: Digest, child: &Descriptor, raw: &RawManifest) -> Result<(), RegistryError> {
+    if raw.bytes.len() as u64 == child.size && raw.media_type == child.media_type {
+        return Ok(());
+    }
+    let why = format!(
+        "the graph of {root} cannot be used: an index describes {} as {} bytes of `{}`, it is {} bytes of `{}`",
+        child.digest,
+        child.size,
+        printable(&child.media_type),
+        raw.bytes.len(),
+        raw.media_type
+    );
+    Err(error(RegistryErrorKind::Corrupt, why))
 }
 
 fn distinct_blobs(root: Digest, nodes: &[Node]) -> Result<BTreeMap<Digest, u64>, RegistryError> {

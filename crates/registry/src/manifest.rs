@@ -70,6 +70,13 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// Whether this is the platform that a person names, `os/architecture[/variant]`. Without a variant, any one will do.
+    pub fn is(&self, wanted: &str) -> bool {
+        self.to_string() == wanted || format!("{}/{}", self.os, self.architecture) == wanted
+    }
+}
+
 impl std::fmt::Display for Platform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
@@ -90,6 +97,10 @@ impl Descriptor {
 /// A manifest that has been understood.
 #[derive(Clone, Debug)]
 pub struct Manifest {
+    /// What it says it is, where its own type does not say enough (OCI Image Specification 1.1, "Image Manifest").
+    pub artifact_type: Option<String>,
+    /// What it refers to, if it is a referrer.
+    pub subject: Option<Descriptor>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
     /// What it lists.
@@ -122,6 +133,8 @@ struct Document {
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     fs_layers: Option<IgnoredAny>,
+    artifact_type: Option<String>,
+    subject: Option<Descriptor>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
@@ -181,6 +194,7 @@ pub fn read(raw: &RawManifest) -> Result<Manifest, RegistryError> {
         return Err(malformed(&what, format!("schemaVersion is {}, not 2", document.schema_version)));
     }
     let annotations = document.annotations.take().unwrap_or_default();
+    let (artifact_type, subject) = (document.artifact_type.take(), document.subject.take());
     let content = match (is_index(&what, &raw.media_type)?, document) {
         (true, Document { manifests: Some(manifests), config: None, layers: None, .. }) => Content::Index { manifests },
         (false, Document { config: Some(config), layers: Some(layers), manifests: None, .. }) => {
@@ -201,7 +215,7 @@ pub fn read(raw: &RawManifest) -> Result<Manifest, RegistryError> {
         }
         _ => {}
     }
-    Ok(Manifest { annotations, content })
+    Ok(Manifest { artifact_type, subject, annotations, content })
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use reqwest::{
     Method,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
-use sealift_domain::{digest::Digest, reference::Repository};
+use sealift_domain::{
+    digest::Digest,
+    reference::{Repository, Tag},
+};
 use sealift_engine::ports::registry::{RawManifest, RegistryError, RegistryErrorKind};
 
 use crate::{
@@ -18,6 +21,8 @@ use crate::{
 
 /// The header in which registries name what they answer with.
 pub(crate) const CONTENT_DIGEST: &str = "docker-content-digest";
+/// The header in which a registry says that it lists what was put as a referrer of this digest.
+const SUBJECT: &str = "oci-subject";
 
 /// A digest header that is there must name `digest`.
 pub(crate) fn check_digest_header(subject: &str, headers: &HeaderMap, digest: Digest) -> Result<(), Failure> {
@@ -74,13 +79,28 @@ impl Http {
         Ok(manifest::raw(&subject, bytes, content_type)?)
     }
 
-    /// Writes a manifest, byte for byte, under a digest or a tag.
+    /// The manifest that a tag names now; `None` if the tag does not exist.
+    pub(crate) async fn tagged_manifest(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<RawManifest>, RegistryError> {
+        let call = self.manifest_call(Method::GET, repository, tag.as_str())?;
+        match self.read_manifest(&call).await {
+            Ok(raw) => Ok(Some(raw)),
+            Err(refused) if refused.kind == RegistryErrorKind::NotFound => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Writes a manifest, byte for byte, under a digest or a tag. Says whether the registry keeps it in the list of referrers of
+    /// its subject (OCI Distribution Specification 1.1, "Pushing Manifests with Subject").
     pub(crate) async fn put_manifest(
         &self,
         to: &Repository,
         reference: &str,
         raw: &RawManifest,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let mut call = self.manifest_call(Method::PUT, to, reference)?;
         let media_type = HeaderValue::try_from(raw.media_type.as_str())
             .map_err(|_| error(RegistryErrorKind::Malformed, "the media type is not a header value"))?;
@@ -88,7 +108,19 @@ impl Http {
         call.body = Some(raw.bytes.clone());
         call.expect = &[200, 201, 202];
         let response = self.send(&call).await?;
-        check_digest_header(&call.subject(), response.headers(), raw.digest).map_err(|failure| failure.error)
+        check_digest_header(&call.subject(), response.headers(), raw.digest).map_err(|failure| failure.error)?;
+        Ok(response.headers().contains_key(SUBJECT))
+    }
+
+    /// What a tag names must be these bytes, to the last one.
+    pub(crate) async fn read_back(&self, to: &Repository, tag: &Tag, raw: &RawManifest) -> Result<(), RegistryError> {
+        let there = self.tagged_manifest(to, tag).await?;
+        if there.as_ref().is_some_and(|there| there.bytes == raw.bytes && there.media_type == raw.media_type) {
+            return Ok(());
+        }
+        let found = there.map_or("nothing".to_owned(), |there| format!("{} (`{}`)", there.digest, there.media_type));
+        let why = format!("{to}:{tag} was written as {} (`{}`) and names {found}", raw.digest, raw.media_type);
+        Err(error(RegistryErrorKind::Corrupt, why))
     }
 }
 

@@ -11,32 +11,35 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use sealift_domain::{
-    digest::Digest,
-    reference::{Pinned, Repository},
-};
+use futures_util::{StreamExt, TryStreamExt};
+use sealift_domain::{digest::Digest, reference::Repository};
 use sealift_engine::ports::registry::{RawManifest, RegistryError, RegistryErrorKind};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::{
-    blob::BlobRef,
+    blob::{BlobRef, Chunks},
     endpoint::{api_name, canonical},
     error::printable,
     graph::{Graph, ManifestSource, walk},
-    manifest_http::InRepository,
+    resume::MAX_BREAKS,
     retry::{Again, Failure, retrying},
+    shelf::Shelf,
     transport::Http,
 };
 
 /// The mirrors of each registry, and which of them are not asked any more.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Mirrors {
     hosts: BTreeMap<String, Vec<String>>,
     /// Mirrors that failed otherwise than by not having something. They stay aside for the life of the client, so that a dead
     /// one costs one attempt and not one for each blob.
     aside: Mutex<BTreeSet<String>>,
+    /// Whether each mirror has answered so far.
+    answered: Shelf<String, bool>,
 }
+
+/// Leave to ask a mirror; the guard of the first request, which goes alone.
+struct Turn(Option<OwnedMutexGuard<bool>>);
 
 impl Mirrors {
     /// The mirrors of each registry host, the one to ask first first.
@@ -51,7 +54,7 @@ impl Mirrors {
             }
             hosts.entry(canonical(&host).to_owned()).or_default().extend(mirrors);
         }
-        Ok(Self { hosts, aside: Mutex::default() })
+        Ok(Self { hosts, ..Self::default() })
     }
 
     /// Where else the contents of `repository` may be, in the order in which they are asked.
@@ -62,10 +65,19 @@ impl Mirrors {
         asked.filter_map(|host| format!("{host}/{}", api_name(repository)).parse().ok()).collect()
     }
 
-    /// Takes note of how a mirror failed.
-    fn failed(&self, mirror: &Repository, failure: &Failure) {
-        if failure.error.kind != RegistryErrorKind::NotFound {
-            self.set_aside(mirror);
+    /// Leave to ask a mirror, unless it was set aside. Until a mirror has answered, requests go one after the other: a crowd
+    /// would wait for a dead one many times over.
+    async fn turn(&self, mirror: &Repository) -> Option<Turn> {
+        let answered = self.answered.place(mirror.registry().to_owned()).lock_owned().await;
+        let aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner).contains(mirror.registry());
+        (!aside).then(|| Turn((!*answered).then_some(answered)))
+    }
+
+    /// Takes note of how asking a mirror ended.
+    fn ended<T>(&self, mirror: &Repository, turn: Turn, result: &Result<T, Failure>) {
+        match result {
+            Err(failure) if failure.error.kind != RegistryErrorKind::NotFound => self.set_aside(mirror),
+            _ => turn.0.into_iter().for_each(|mut answered| *answered = true),
         }
     }
 
@@ -88,12 +100,12 @@ impl Http {
     {
         let mut before = String::new();
         for mirror in self.shared.mirrors.of(repository) {
-            match attempt(mirror.clone()).await {
+            let Some(turn) = self.shared.mirrors.turn(&mirror).await else { continue };
+            let result = attempt(mirror.clone()).await;
+            self.shared.mirrors.ended(&mirror, turn, &result);
+            match result {
                 Ok(value) => return Ok(value),
-                Err(failure) => {
-                    self.shared.mirrors.failed(&mirror, &failure);
-                    before = format!("{before}; its mirror before that: {}", failure.error.message);
-                }
+                Err(failure) => before = format!("{before}; its mirror before that: {}", failure.error.message),
             }
         }
         attempt(repository.clone()).await.map_err(|mut failure| {
@@ -112,18 +124,15 @@ impl Http {
         retrying(&*self.shared.clock, || self.by_digest(repository, attempt)).await
     }
 
-    /// Opens a blob once, on a mirror if one has it, for a reader who can start over. A mirror whose bytes break off or turn
-    /// out to be wrong is not asked again, and the failure says to start over at once.
-    pub(crate) async fn open_once(
-        &self,
-        blob: &BlobRef,
-    ) -> Result<BoxStream<'static, Result<Bytes, Failure>>, Failure> {
+    /// Opens a blob, on a mirror if one has it, for a reader who can start over; tried again until its answer begins. A mirror whose
+    /// bytes break off or turn out to be wrong is not asked again, and the failure says to start over at once.
+    pub(crate) async fn open_anywhere(&self, blob: &BlobRef) -> Result<Chunks, RegistryError> {
         let attempt = |place: Repository| async move {
-            let there = BlobRef { repository: place, ..blob.clone() };
-            let opened = self.open_at(&there).await?;
-            if there.repository == blob.repository {
-                return Ok(opened);
+            if place == blob.repository {
+                return self.open_at(blob, MAX_BREAKS).await;
             }
+            let there = BlobRef { repository: place, ..blob.clone() };
+            let opened = self.open_at(&there, 0).await?;
             let shared = Arc::clone(&self.shared);
             // Whoever starts over because of it must find one mirror less, or would do so for ever.
             let elsewhere = move |failure| {
@@ -132,30 +141,41 @@ impl Http {
             };
             Ok(opened.map_err(elsewhere).boxed())
         };
-        self.by_digest(&blob.repository, attempt).await
+        retrying(&*self.shared.clock, || self.by_digest(&blob.repository, attempt)).await
     }
 
-    /// The graph of what is copied. Within one repository nothing is moved and all of it must be there, so no mirror is asked.
-    pub(crate) async fn graph_to_copy(&self, from: &Pinned, to: &Repository) -> Result<Graph, RegistryError> {
-        let (http, repository) = (self, &from.repository);
-        if repository == to {
-            walk(&InRepository { http, repository }, from.digest).await
-        } else {
-            walk(&Anywhere { http, repository }, from.digest).await
-        }
+    /// A manifest of what is copied. Within one repository nothing is moved and all of it must be there, so no mirror is asked.
+    pub(crate) async fn manifest_to_copy(
+        &self,
+        from: &Repository,
+        digest: Digest,
+        to: &Repository,
+    ) -> Result<RawManifest, RegistryError> {
+        if from == to { self.manifest(from, digest).await } else { self.manifest_anywhere(from, digest).await }
+    }
+
+    /// The graph of what is copied, from the same places.
+    pub(crate) async fn graph_to_copy(
+        &self,
+        from: &Repository,
+        root: Digest,
+        to: &Repository,
+    ) -> Result<Graph, RegistryError> {
+        walk(&ToCopy { http: self, from, to }, root).await
     }
 }
 
-/// The manifests of one repository, from its mirrors too.
-struct Anywhere<'a> {
+/// The manifests of what is copied.
+struct ToCopy<'a> {
     http: &'a Http,
-    repository: &'a Repository,
+    from: &'a Repository,
+    to: &'a Repository,
 }
 
 #[async_trait]
-impl ManifestSource for Anywhere<'_> {
+impl ManifestSource for ToCopy<'_> {
     async fn manifest(&self, digest: Digest) -> Result<RawManifest, RegistryError> {
-        self.http.manifest_anywhere(self.repository, digest).await
+        self.http.manifest_to_copy(self.from, digest, self.to).await
     }
 }
 
@@ -186,17 +206,20 @@ mod tests {
         assert_eq!(of(&own, "r.example/nginx"), ["m.example/nginx"]);
     }
 
-    #[test]
-    fn a_mirror_that_fails_is_left_aside_and_one_without_the_bytes_is_not() {
+    #[tokio::test]
+    async fn a_mirror_that_fails_is_left_aside_and_one_without_the_bytes_is_not() {
         let mirrors = mirrors("r.example", &["a.example", "b.example"]);
-        let fail = |host: &str, kind| {
-            mirrors.failed(&format!("{host}/x").parse().unwrap(), &Failure::last(kind, "it failed"));
+        let fail = async |host: &str, kind| {
+            let mirror: Repository = format!("{host}/x").parse().unwrap();
+            let turn = mirrors.turn(&mirror).await.unwrap();
+            mirrors.ended(&mirror, turn, &Err::<(), _>(Failure::last(kind, "it failed")));
         };
-        fail("a.example", RegistryErrorKind::NotFound);
+        fail("a.example", RegistryErrorKind::NotFound).await;
         assert_eq!(of(&mirrors, "r.example/x"), ["a.example/x", "b.example/x"]);
-        fail("a.example", RegistryErrorKind::Transient);
+        fail("a.example", RegistryErrorKind::Transient).await;
+        assert!(mirrors.turn(&"a.example/z".parse().unwrap()).await.is_none());
         assert_eq!(of(&mirrors, "r.example/y"), ["b.example/y"]);
-        fail("b.example", RegistryErrorKind::Corrupt);
+        fail("b.example", RegistryErrorKind::Corrupt).await;
         assert!(of(&mirrors, "r.example/y").is_empty());
     }
 
@@ -204,7 +227,7 @@ mod tests {
     fn only_hosts_are_mirrors() {
         for wrong in ["https://m.example", "m.example/path", "m", "", "m.example/"] {
             let given = BTreeMap::from([("r.example".to_owned(), vec![wrong.to_owned()])]);
-            assert_eq!(Mirrors::new(given).unwrap_err(), wrong);
+            assert_eq!(Mirrors::new(given).map(drop).unwrap_err(), wrong);
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) const TRIES: u32 = 3;
 /// The wait after the first failure, in milliseconds; each further wait doubles it.
 const FIRST_WAIT_MS: u64 = 500;
 /// The longest wait a registry may ask for. It is never cut short: a registry that asks for more makes the request fail.
-const LONGEST_WAIT: Period = Period::from_secs(3600);
+pub(crate) const LONGEST_WAIT: Period = Period::from_secs(3600);
 
 /// Whether another try makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +66,15 @@ impl From<RegistryError> for Failure {
 }
 
 /// Exponential back-off with jitter: between half and all of 0.5 s, 1 s, 2 s …
-fn backoff(failed: u32) -> Period {
-    let full = FIRST_WAIT_MS << failed.saturating_sub(1).min(6);
-    // The standard library's randomly keyed hasher: enough to keep clients from retrying in step.
+pub(crate) fn backoff(failed: u32) -> Period {
+    jittered((FIRST_WAIT_MS << failed.saturating_sub(1).min(6)) / 2)
+}
+
+/// Between `least` milliseconds and twice as many, so that clients do not go on in step.
+pub(crate) fn jittered(least: u64) -> Period {
+    // The standard library's randomly keyed hasher is random enough for that.
     let random = RandomState::new().build_hasher().finish();
-    Period::from_millis(full / 2 + random % (full / 2 + 1))
+    Period::from_millis(least.saturating_add(random % (least + 1)))
 }
 
 /// Runs `attempt` until it succeeds, fails for good, or has failed [`TRIES`] times.

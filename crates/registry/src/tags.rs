@@ -7,7 +7,20 @@ use sealift_domain::{
 };
 use sealift_engine::ports::registry::{RegistryError, RegistryErrorKind, TagMode};
 
+use serde::Deserialize;
+
 use crate::{error::error, manifest_http::CONTENT_DIGEST, scope::Scopes, transport::Http};
+
+/// How many tags are asked for at a time.
+const PAGE: usize = 1000;
+/// The most pages that are read. Some registries give 100 tags on a page whatever is asked for.
+const MAX_PAGES: usize = 10_000;
+
+/// A page of tags. Some registries write `null` where there are none.
+#[derive(Deserialize)]
+struct TagList {
+    tags: Option<Vec<String>>,
+}
 
 impl Http {
     /// The digest that a tag names; asked with HEAD, and with GET where HEAD does not tell.
@@ -81,5 +94,31 @@ impl Http {
             }
             other => other.map(drop),
         }
+    }
+
+    /// Every tag of a repository (OCI Distribution Specification 1.1, "Listing Tags"); none if there is no such repository.
+    pub(crate) async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, RegistryError> {
+        let mut call = self.call(Method::GET, repository, "tags/list", "list of tags")?;
+        call.url.query_pairs_mut().append_pair("n", &PAGE.to_string());
+        call.expect = &[200, 404];
+        let mut tags = Vec::new();
+        for page in 0..MAX_PAGES {
+            let Some((bytes, next)) = self.page(&call).await? else {
+                if page == 0 {
+                    return Ok(Vec::new());
+                }
+                return Err(error(RegistryErrorKind::Malformed, format!("{}: a page is gone", call.subject())));
+            };
+            let list: TagList = serde_json::from_slice(&bytes)
+                .map_err(|why| error(RegistryErrorKind::Malformed, format!("{}: {why}", call.subject())))?;
+            // Names outside the grammar cannot be asked for, so they are none.
+            tags.extend(list.tags.unwrap_or_default().iter().filter_map(|text| text.parse::<Tag>().ok()));
+            match next {
+                None => return Ok(tags),
+                Some(next) => call.url = next,
+            }
+        }
+        let why = format!("{repository}: the list of tags has more than {MAX_PAGES} pages");
+        Err(error(RegistryErrorKind::Malformed, why))
     }
 }

@@ -13,7 +13,7 @@ use reqwest::{
     Body, Method, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION},
 };
-use sealift_domain::reference::Repository;
+use sealift_domain::{digest::Digest, reference::Repository};
 use sealift_engine::ports::{
     clock::Clock,
     registry::{RegistryError, RegistryErrorKind},
@@ -21,11 +21,15 @@ use sealift_engine::ports::{
 
 use crate::{
     auth::Auth,
+    budget::Budget,
     endpoint::{Hosts, is_loopback, origin},
     error::{Words, causes, refused, subject},
     mirrors::Mirrors,
-    retry::{Failure, after_answer, retrying},
+    rate::{Lane, Place, Rates},
+    referrers::Lists,
+    retry::{Again, Failure, LONGEST_WAIT, after_answer, retrying},
     scope::Scopes,
+    shelf::Shelf,
     tls::OverHttp1,
 };
 
@@ -50,8 +54,14 @@ pub(crate) struct Shared {
     pub(crate) idle: Duration,
     /// The longest time a registry may take to complete an upload after its last byte.
     pub(crate) commit: Duration,
-    /// Blobs under way at a time.
-    pub(crate) concurrency: usize,
+    /// How fast each host may be asked.
+    pub(crate) rates: Rates,
+    /// What blobs on their way may take.
+    pub(crate) budget: Budget,
+    /// What is known of each host's list of referrers.
+    pub(crate) lists: Lists,
+    /// Turns at writing the list of referrers of an image.
+    pub(crate) turns: Shelf<(Repository, Digest), ()>,
 }
 
 /// The transport of one operation, with its own count of requests.
@@ -59,6 +69,14 @@ pub(crate) struct Shared {
 pub(crate) struct Http {
     pub(crate) shared: Arc<Shared>,
     pub(crate) requests: Arc<AtomicU64>,
+    wide: Option<Wide>,
+}
+
+/// Repositories that one operation uses with one token, and the scopes of that.
+#[derive(Clone)]
+struct Wide {
+    repositories: Vec<Repository>,
+    scopes: Scopes,
 }
 
 /// A request that can be sent more than once.
@@ -70,6 +88,9 @@ pub(crate) struct Call {
     pub(crate) what: String,
     pub(crate) url: Url,
     pub(crate) scopes: Scopes,
+    /// Scopes of the whole operation, for one token instead of several where the token server gives it.
+    pub(crate) wide: Option<Scopes>,
+    pub(crate) lane: Lane,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
     /// The statuses that the caller handles; every other one is an error.
@@ -95,10 +116,29 @@ pub(crate) fn is_challenge(call: &Call, response: &Response) -> bool {
     response.status() == StatusCode::UNAUTHORIZED && origin(response.url()) == origin(&call.url)
 }
 
+/// What an answer says about the host's load.
+fn heard(place: &Place, response: &Response) {
+    match response.status() {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => place.too_much(),
+        _ => place.good(),
+    }
+}
+
 impl Http {
     /// A transport with a count of its own.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, requests: Arc::default() }
+        Self { shared, requests: Arc::default(), wide: None }
+    }
+
+    /// The same transport for an operation that reads one repository and writes another: one token is asked for reading and
+    /// writing, and within one registry for both repositories.
+    pub(crate) fn between(&self, from: &Repository, to: &Repository) -> Self {
+        let mut wide = Wide { repositories: vec![to.clone()], scopes: Scopes::push(to) };
+        if from.registry() == to.registry() && from != to {
+            wide.repositories.push(from.clone());
+            wide.scopes = wide.scopes.and_pull(from);
+        }
+        Self { wide: Some(wide), ..self.clone() }
     }
 
     /// A call to the API of `repository`; without headers and body, expecting 200.
@@ -116,6 +156,8 @@ impl Http {
             } else {
                 Scopes::push(repository)
             },
+            wide: self.wide.as_ref().filter(|w| w.repositories.contains(repository)).map(|w| w.scopes.clone()),
+            lane: Lane::of(&method, path),
             method,
             repository: repository.clone(),
             what: what.into(),
@@ -143,22 +185,30 @@ impl Http {
         self.judge(&call.subject(), call.expect, response).await
     }
 
-    /// The first request to a host goes alone, so that a crowd of requests is not answered by a crowd of challenges.
+    /// The first request for a repository at an unknown host goes alone, so that a crowd of requests is not answered by a
+    /// crowd of challenges.
     async fn first_try(&self, call: &Call) -> Result<(Response, Option<HeaderValue>), Failure> {
-        let host = self.shared.auth.host(&call.url);
-        let mut known = host.lock().await;
-        if known.is_none() {
-            let response = self.follow(call, None).await?;
-            *known = Some(self.learn(call, &response)?);
-            return Ok((response, None));
+        if self.shared.auth.scheme(&call.url).is_none() {
+            let gate = self.shared.auth.gate(call);
+            let _first = gate.lock().await;
+            if self.shared.auth.scheme(&call.url).is_none() {
+                let response = self.follow(call, None).await?;
+                let scheme = self.learn(call, &response)?;
+                self.shared.auth.settle(&call.url, scheme);
+                return Ok((response, None));
+            }
         }
-        drop(known);
         let sent = self.authorization(call).await?;
         Ok((self.follow(call, sent.as_ref()).await?, sent))
     }
 
+    /// Waits until a call may be sent.
+    pub(crate) async fn enter(&self, call: &Call) -> Place {
+        self.shared.rates.host(&origin(&call.url)).enter(call.lane, &*self.shared.clock).await
+    }
+
     /// Sends a body that cannot be sent again. Nothing is retried here: whoever made the body starts over.
-    pub(crate) async fn stream(&self, call: &Call, body: Body) -> Result<Response, Failure> {
+    pub(crate) async fn stream(&self, call: &Call, body: Body, place: Place) -> Result<Response, Failure> {
         let authorization = self.authorization(call).await?;
         let mut request = self.client_for(&call.url).request(call.method.clone(), call.url.clone());
         request = request.headers(call.headers.clone()).body(body);
@@ -168,6 +218,8 @@ impl Http {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let response =
             request.send().await.map_err(|why| Failure::transient(format!("{}: {}", call.subject(), causes(why))))?;
+        heard(&place, &response);
+        drop(place);
         if response.status() == StatusCode::UNAUTHORIZED && authorization.is_some() {
             self.shared.auth.forget(call);
             return Err(Failure::transient(format!("{}: the token expired during the upload", call.subject())));
@@ -184,12 +236,17 @@ impl Http {
     pub(crate) async fn raw(
         &self,
         subject: &str,
+        lane: Lane,
         request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
         url: &Url,
     ) -> Result<Response, Failure> {
+        let place = self.shared.rates.host(&origin(url)).enter(lane, &*self.shared.clock).await;
         self.requests.fetch_add(1, Ordering::Relaxed);
         match tokio::time::timeout(self.shared.idle, request(self.client_for(url)).send()).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                heard(&place, &response);
+                Ok(response)
+            }
             Ok(Err(why)) => Err(self.unanswered(subject, url, why).await),
             Err(_) => {
                 Err(Failure::transient(format!("{subject}: no answer within {} s", self.shared.idle.as_secs_f32())))
@@ -212,7 +269,7 @@ impl Http {
                     None => request,
                 }
             };
-            let response = self.raw(&call.subject(), build, &url).await?;
+            let response = self.raw(&call.subject(), call.lane, build, &url).await?;
             let reading = call.method == Method::GET || call.method == Method::HEAD;
             let redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
             if !redirect || !reading {
@@ -246,8 +303,13 @@ impl Http {
             return Ok(response);
         }
         let headers = response.headers().clone();
+        let host = self.shared.rates.host(&origin(response.url()));
         let words = Words::read(&self.beginning(response).await);
-        let again = after_answer(status, &headers, &words, self.shared.clock.now());
+        let now = self.shared.clock.now();
+        let again = after_answer(status, &headers, &words, now);
+        if let Again::After(wait) = again {
+            host.pause(wait.min(LONGEST_WAIT).after(now));
+        }
         Err(Failure { error: refused(subject, status, &words), again })
     }
 

@@ -1,6 +1,7 @@
 //! What the use cases need from the world. Each trait is a port; the adapters live in crates of their own.
 
 pub mod clock;
+pub mod copy;
 pub mod driver;
 pub mod host;
 pub mod log;

@@ -9,6 +9,8 @@ use sealift_domain::{
     reference::{Pinned, Repository, Tag},
 };
 
+use super::copy::{Copied, CopyObserver, CopyPlan, CopyRequest};
+
 /// A manifest exactly as the registry holds it.
 #[derive(Clone, Debug)]
 pub struct RawManifest {
@@ -46,69 +48,6 @@ pub struct Referrer {
     pub digest: Digest,
     /// What it is, as it says itself; empty if it does not say.
     pub artifact_type: String,
-}
-
-/// What a copy moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Copied {
-    /// Bytes of blobs that went through this machine.
-    pub bytes: u64,
-    /// Blobs streamed from source to destination.
-    pub blobs_copied: u64,
-    /// Blobs mounted within the destination registry.
-    pub blobs_mounted: u64,
-    /// Blobs that were already there.
-    pub blobs_skipped: u64,
-    /// Manifests put.
-    pub manifests: u64,
-    /// HTTP requests sent, token requests included.
-    pub requests: u64,
-}
-
-/// What a copy would cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CopyPlan {
-    /// Bytes to move, mounts taken as free.
-    pub bytes: u64,
-    /// Blobs to stream.
-    pub blobs_missing: u64,
-    /// Blobs that a mount should provide.
-    pub blobs_mountable: u64,
-    /// Blobs already there.
-    pub blobs_present: u64,
-    /// Manifests to put.
-    pub manifests: u64,
-}
-
-/// Steps of a running copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyEvent {
-    /// The graph is known: this many blobs of this many bytes.
-    Found {
-        /// Number of distinct blobs.
-        blobs: u64,
-        /// Their sizes added up, in bytes.
-        bytes: u64,
-    },
-    /// This many more bytes were streamed.
-    Moved(u64),
-    /// One blob is complete, by streaming.
-    BlobCopied(u64),
-    /// One blob of this size was mounted.
-    BlobMounted(u64),
-    /// One blob of this size was there already.
-    BlobSkipped(u64),
-}
-
-/// Watches a copy. Called from any task, so it must be quick.
-pub trait CopyObserver: Send + Sync {
-    /// Something happened.
-    fn on(&self, event: CopyEvent);
-}
-
-/// Ignores everything.
-impl CopyObserver for () {
-    fn on(&self, _: CopyEvent) {}
 }
 
 /// How a tag may be written.
@@ -191,11 +130,16 @@ pub trait Registry: Send + Sync {
     /// `sha256-<hex>`. A list with more pages than are read is [`RegistryErrorKind::Malformed`], never shortened.
     async fn referrers(&self, image: &Pinned) -> Result<Vec<Referrer>, RegistryError>;
 
-    /// What [`Registry::copy`] would move.
-    async fn plan_copy(&self, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError>;
+    /// Every tag of a repository, in the registry's order; none if the repository does not exist.
+    async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, RegistryError>;
 
-    /// Brings the whole graph of `from` to `to` by digest, bytes unchanged. Writes no tag.
-    async fn copy(&self, from: &Pinned, to: &Repository, observer: &dyn CopyObserver) -> Result<Copied, RegistryError>;
+    /// What [`Registry::copy`] would move. Nothing is written.
+    async fn plan_copy(&self, request: &CopyRequest) -> Result<CopyPlan, RegistryError>;
+
+    /// Brings an image to another repository, bytes unchanged, with everything under it and, unless told otherwise, everything
+    /// that refers to it. Blobs come first, every child before its index, the image after them, the tag last; whatever
+    /// happens, no tag names what is not complete. What was completed is found by the next try.
+    async fn copy(&self, request: &CopyRequest, observer: &dyn CopyObserver) -> Result<Copied, RegistryError>;
 
     /// Makes `tag` name `image`, which must be there, and reads it back.
     async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError>;

@@ -36,14 +36,15 @@ use sealift_engine::{
     init,
     ports::{
         clock::{Clock, Entropy},
+        copy::{Copied, CopyObserver, CopyPlan, CopyRequest, CopyTally},
         driver::{Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
         host::Host,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
         probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
         registry::{
-            Copied, CopyObserver, CopyPlan, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind,
-            SimpleSignature, StoredSignatures, TagMode,
+            RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, SimpleSignature, StoredSignatures,
+            TagMode,
         },
         signature::{ImageSignatures, Signatures},
     },
@@ -208,14 +209,22 @@ impl Registry for StubRegistry {
         Ok(Image { digest: image.digest, media_type, platforms: vec![platform], annotations })
     }
 
-    async fn plan_copy(&self, _: &Pinned, _: &Repository) -> Result<CopyPlan, RegistryError> {
+    async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, RegistryError> {
+        let tags = self.0.tags.lock().unwrap();
+        Ok(tags.keys().filter(|(place, _)| place == repository).map(|(_, tag)| tag.clone()).collect())
+    }
+
+    async fn plan_copy(&self, _: &CopyRequest) -> Result<CopyPlan, RegistryError> {
         Ok(CopyPlan::default())
     }
 
-    async fn copy(&self, _: &Pinned, _: &Repository, _: &dyn CopyObserver) -> Result<Copied, RegistryError> {
+    async fn copy(&self, request: &CopyRequest, _: &dyn CopyObserver) -> Result<Copied, RegistryError> {
         let failed = self.0.step(Step::Copy, "");
         self.answers()?;
-        if failed { Err(registry_error(RegistryErrorKind::Transient)) } else { Ok(Copied::default()) }
+        match request.from.digest.filter(|_| !failed) {
+            Some(digest) => Ok(Copied { digest, tally: CopyTally::default() }),
+            None => Err(registry_error(RegistryErrorKind::Transient)),
+        }
     }
 
     async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {

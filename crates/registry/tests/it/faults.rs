@@ -14,7 +14,7 @@ use sealift_registry::{
     },
 };
 
-use crate::support::{FakeClock, assert_complete, client, client_with, count, image, repository, server};
+use crate::support::{FakeClock, assert_complete, client, client_with, copy, count, image, repository, server};
 
 async fn source() -> (Server, Built) {
     let server = server().await;
@@ -34,7 +34,7 @@ async fn wrong_bytes_never_complete_an_upload_and_are_not_tried_again() {
         let ((a, image), b) = (source().await, server().await);
         a.script(Fault::new(&layer(&image), Action::Corrupt(offset)).method(Method::GET));
         let refused =
-            client().copy(&repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap_err();
+            copy(&client(), &repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap_err();
         assert_eq!(refused.kind, RegistryErrorKind::Corrupt, "{refused}");
         assert!(b.blob("app", Digest::of(&image.blobs[1])).is_none());
         assert!(b.manifest("app", image.digest).is_none());
@@ -46,7 +46,7 @@ async fn wrong_bytes_never_complete_an_upload_and_are_not_tried_again() {
 async fn a_truncated_blob_is_started_again() {
     let ((a, image), b) = (source().await, server().await);
     a.script(Fault::new(&layer(&image), Action::Truncate(100_000)).method(Method::GET).nth(Nth::First(2)));
-    let copied = client().copy(&repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap();
+    let copied = copy(&client(), &repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap();
     assert_complete(&b, "app", &image);
     assert_eq!((copied.blobs_copied, count(&a, |logged| logged.path == layer(&image))), (3, 3));
 }
@@ -56,7 +56,7 @@ async fn a_blob_that_always_breaks_off_is_given_up_after_three_tries() {
     let ((a, image), b) = (source().await, server().await);
     a.script(Fault::new(&layer(&image), Action::Truncate(100_000)).method(Method::GET));
     let refused =
-        client().copy(&repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap_err();
+        copy(&client(), &repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap_err();
     assert_eq!(refused.kind, RegistryErrorKind::Transient, "{refused}");
     assert_eq!(count(&a, |logged| logged.path == layer(&image)), 3);
     assert!(b.manifest("app", image.digest).is_none());
@@ -68,7 +68,7 @@ async fn an_upload_whose_connection_breaks_is_started_again() {
     b.script(Fault::new("/v2/app/blobs/uploads/*", Action::Reset).method(Method::PUT).nth(Nth::Only(1)));
     b.script(Fault::new("/v2/app/blobs/uploads/*", Action::ResetAfter).method(Method::PUT).nth(Nth::Only(3)));
     b.script(Fault::new("/v2/app/manifests/*", status(502)).method(Method::PUT).nth(Nth::Only(1)));
-    client().copy(&repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap();
+    copy(&client(), &repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap();
     assert_complete(&b, "app", &image);
 }
 
@@ -232,7 +232,8 @@ async fn an_upload_that_is_never_answered_is_given_up() {
     for blob in [0, 1] {
         b.put_blob("app", image.blobs[blob].clone());
     }
-    let refused = client.copy(&repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap_err();
+    let refused =
+        copy(&client, &repository(&a, "app").at(image.digest), &repository(&b, "app"), &()).await.unwrap_err();
     assert!(refused.message.contains("nothing moved for 0.05 s"), "{refused}");
     gate.open();
 }

@@ -17,7 +17,7 @@ use sealift_registry::{
     secret::Secret,
 };
 
-use crate::support::{client_with, image, multi_platform};
+use crate::support::{client_with, copy, image, multi_platform};
 
 /// Both programs, or the reason to skip.
 fn programs(test: &str) -> Option<()> {
@@ -160,7 +160,7 @@ async fn promote(image: Built, format: Format) {
     assert_eq!(client.resolve(&from, &v1).await.unwrap(), Some(image.digest));
     let read = client.inspect(&from.at(image.digest)).await.unwrap();
     assert!(read.platforms.iter().all(|platform| platform.missing.is_empty()));
-    let copied = client.copy(&from.at(image.digest), &to, &()).await.unwrap();
+    let copied = copy(&client, &from.at(image.digest), &to, &()).await.unwrap();
     assert_eq!(copied.manifests as usize, image.manifests.len());
     assert_eq!(client.resolve(&to, &v1).await.unwrap(), None, "a copy writes no tag");
     client.tag(&to.at(image.digest), &v1, TagMode::Immutable).await.unwrap();
@@ -169,10 +169,10 @@ async fn promote(image: Built, format: Format) {
     assert_eq!(before, after);
 
     let second = b.repository("production/other");
-    let mounted = client.copy(&to.at(image.digest), &second, &()).await.unwrap();
+    let mounted = copy(&client, &to.at(image.digest), &second, &()).await.unwrap();
     assert_eq!((mounted.blobs_copied, mounted.bytes), (0, 0));
     assert!(mounted.blobs_mounted > 0);
-    let again = client.copy(&from.at(image.digest), &to, &()).await.unwrap();
+    let again = copy(&client, &from.at(image.digest), &to, &()).await.unwrap();
     assert_eq!(again.bytes, 0);
 }
 
@@ -209,7 +209,7 @@ async fn a_real_registry_refuses_without_login_and_does_not_remove_tags() {
     let from = a.repository("app");
     skopeo(&["copy", "--preserve-digests", "--dest-tls-verify=false", &source, &format!("docker://{from}:v1")]);
     let client = client_with(Options::default());
-    let refused = client.copy(&from.at(image.digest), &b.repository("app"), &()).await.unwrap_err();
+    let refused = copy(&client, &from.at(image.digest), &b.repository("app"), &()).await.unwrap_err();
     assert_eq!(refused.kind, RegistryErrorKind::Unauthenticated, "{refused}");
     let v1: Tag = "v1".parse().unwrap();
     let refused = client.untag(&from, &v1).await.unwrap_err();

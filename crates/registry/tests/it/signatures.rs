@@ -5,11 +5,12 @@ use sealift_engine::ports::registry::{Referrer, Registry, RegistryErrorKind, Sim
 use sealift_registry::{
     image::{Builder, Built, Format, Layer},
     manifest::OCI_INDEX,
+    referrers::MAX_PAGES,
     server::{
         Server,
         script::{Action, Fault, status},
     },
-    signatures::{MAX_PAGES, SIGNATURE_ANNOTATION, SIMPLE_SIGNING, signature_tag},
+    signatures::{SIGNATURE_ANNOTATION, SIMPLE_SIGNING, signature_tag},
 };
 use serde_json::json;
 
@@ -29,7 +30,8 @@ fn sig(digest: Digest) -> String {
 
 /// A page of a list of referrers, and how the answer names the next one.
 fn page(kinds: &[&str], link: Option<&str>) -> Action {
-    let listed: Vec<_> = kinds.iter().map(|kind| json!({"digest": Digest::of(b"x"), "artifactType": kind})).collect();
+    let listed: Vec<_> =
+        kinds.iter().map(|kind| json!({"digest": Digest::of(kind.as_bytes()), "artifactType": kind})).collect();
     let body = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}).to_string();
     let link = link.map(|link| ("link".to_owned(), link.to_owned()));
     Action::Answer { status: 200, headers: link.into_iter().collect(), body: body.into() }
@@ -133,7 +135,7 @@ async fn a_registry_without_a_list_has_a_fallback_tag_or_nothing() {
     for answer in [400, 404, 405, 501] {
         let (a, image) = listing([(String::new(), status(answer))]).await;
         assert_eq!(client().referrers(&image).await.unwrap(), [], "{answer}");
-        assert_eq!(count(&a, "HEAD", &format!("sha256-{}", image.digest.hex())), 1, "{answer}");
+        assert_eq!(count(&a, "GET", &format!("manifests/sha256-{}", image.digest.hex())), 1, "{answer}");
     }
     for answer in [401, 403] {
         let (_a, image) = listing([(String::new(), status(answer))]).await;

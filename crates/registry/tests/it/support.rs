@@ -5,10 +5,15 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use sealift_domain::{digest::Digest, quantity::Period, reference::Repository};
+use sealift_domain::{
+    digest::Digest,
+    quantity::Period,
+    reference::{Pinned, Repository},
+};
 use sealift_engine::ports::{
     clock::Clock,
-    registry::{CopyEvent, CopyObserver},
+    copy::{CopyEvent, CopyObserver, CopyPlan, CopyRequest, CopyTally},
+    registry::{Registry, RegistryError},
 };
 use sealift_registry::{
     client::{Client, Options},
@@ -149,4 +154,20 @@ pub(crate) fn repository(server: &Server, name: &str) -> Repository {
 /// How many logged requests fit.
 pub(crate) fn count(server: &Server, fits: impl Fn(&Logged) -> bool) -> usize {
     server.log().iter().filter(|logged| fits(logged)).count()
+}
+
+/// Copies the graph under a digest, without its referrers and without a tag.
+pub(crate) async fn copy(
+    client: &Client,
+    from: &Pinned,
+    to: &Repository,
+    observer: &dyn CopyObserver,
+) -> Result<CopyTally, RegistryError> {
+    let request = CopyRequest::pinned(from, to).without_referrers();
+    client.copy(&request, observer).await.map(|copied| copied.tally)
+}
+
+/// What [`copy`] would move.
+pub(crate) async fn plan(client: &Client, from: &Pinned, to: &Repository) -> Result<CopyPlan, RegistryError> {
+    client.plan_copy(&CopyRequest::pinned(from, to).without_referrers()).await
 }

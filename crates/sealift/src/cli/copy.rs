@@ -4,27 +4,40 @@ use sealift_domain::{
     quantity::{ByteSize, Period},
     reference::Reference,
 };
-use sealift_engine::ports::{clock::Clock, registry::TagMode};
-use serde_json::json;
+use sealift_engine::ports::{
+    clock::Clock,
+    copy::{Copied, CopyRequest},
+};
+use serde_json::{Value, json};
 
-use super::{Ends, Global, look, registry_flags::RegistryFlags};
+use super::{Ends, Global, registry_flags::RegistryFlags};
 use crate::{
     config::Registries,
     diagnostic::{Diagnostic, catalogue::Exit},
     failure,
-    report::{human, progress},
+    report::{human, progress, style::Tone},
     shell::Shell,
     system::SystemClock,
     wiring,
 };
 
 /// Copy an image between repositories, bytes unchanged; needs no configuration
+///
+/// Everything under the image comes along, and everything that refers to it: signatures, attestations, SBOMs. The tag is
+/// written last and read back. A copy that was interrupted is simply run again: what had arrived is not moved twice.
 #[derive(clap::Args)]
 pub struct Args {
     /// What to copy, by tag or digest.
     source: Reference,
     /// Where to; with a tag, the tag is written last and read back.
     destination: Reference,
+    /// Leave behind what refers to the image: signatures, attestations, SBOMs.
+    #[arg(long)]
+    no_referrers: bool,
+    /// Of an index, only the image for this platform, for instance `linux/amd64`. The digest of the index, and what is signed
+    /// with it, does not survive that.
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<String>,
     #[command(flatten)]
     registries: RegistryFlags,
 }
@@ -33,50 +46,78 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     copy(args, global, shell).await.map_err(|d| vec![d])
 }
 
+impl Args {
+    fn request(&self) -> Result<CopyRequest, Diagnostic> {
+        let (source, destination) = (&self.source, &self.destination);
+        if let (Some(theirs), Some(ours)) = (destination.digest, source.digest)
+            && theirs != ours
+        {
+            return Err(failure::usage(format!("the source is {ours}, and the destination is to be {theirs}")));
+        }
+        let mut request = CopyRequest::new(source.clone(), destination.repository.clone());
+        request.from.digest = source.digest.or(destination.digest);
+        request.tag = destination.tag.clone();
+        request.referrers = !self.no_referrers;
+        request.platform = self.platform.clone();
+        Ok(request)
+    }
+}
+
 async fn copy(args: Args, global: &Global, shell: &Shell) -> Result<Exit, Diagnostic> {
+    let request = args.request()?;
     let registry = wiring::registry(shell, args.registries.over(Registries::default(), shell)?)?;
     let began = SystemClock.now();
-    let Some(source) = look::pin(registry.as_ref(), &args.source).await? else {
-        return Err(Diagnostic::new("E0301", format!("{} does not exist", args.source))
-            .state("nothing was changed")
-            .next("check the name and the tag: `sealift look IMAGE`"));
-    };
-    if args.destination.digest.is_some_and(|digest| digest != source.digest) {
-        return Err(failure::usage(format!("{} is {}, not what the destination names", args.source, source.digest)));
-    }
     let observer = progress::observer(shell, global);
-    let copied = registry.copy(&source, &args.destination.repository, &progress::CopyOnly(observer.as_ref())).await;
+    let copied = registry.copy(&request, &progress::CopyOnly(observer.as_ref())).await;
     observer.finish();
     let copied = copied.map_err(|error| {
-        failure::of_registry(&error).state("no tag was written; blobs that arrived stay and are found by the next try")
+        failure::of_registry(&error)
+            .state("no tag was written; blobs that arrived stay and are found by the next try")
+            .next("run the same command again: only what is missing moves")
     })?;
-    let image = args.destination.repository.at(source.digest);
-    if let Some(tag) = &args.destination.tag {
-        let tagged = registry.tag(&image, tag, TagMode::Moving).await;
-        tagged.map_err(|error| {
-            failure::of_registry(&error).state("the image is there by digest; the tag was not written")
-        })?;
-    }
     let took = Period::between(began, SystemClock.now());
-    if global.json() {
-        let value = json!({
-            "schema_version": 1,
-            "digest": source.digest,
-            "bytes": copied.bytes,
-            "blobs": {"copied": copied.blobs_copied, "mounted": copied.blobs_mounted, "skipped": copied.blobs_skipped},
-            "requests": copied.requests,
-            "seconds": took.as_duration().as_secs_f64(),
-        });
-        shell.print(&format!("{value}\n"));
-    } else {
-        let moved = ByteSize::from_bytes(copied.bytes).human();
-        shell.print(&format!(
-            "{image}\n{} copied, {} mounted, {} there already; {moved} in {}\n",
-            human::count(copied.blobs_copied, "blob"),
-            copied.blobs_mounted,
-            copied.blobs_skipped,
-            human::duration(took),
-        ));
+    if let Some(platform) = &request.platform {
+        let style = shell.err(global.json(), global.color()).style();
+        let warning = format!(
+            "warning: only {platform} was copied, as {}. The digest of the index does not exist at {}, so nothing that is \
+             signed, approved or pinned by that digest holds for it.",
+            copied.digest, request.to
+        );
+        shell.tell(&format!("{}\n", style.paint(Tone::Warn, &warning)));
     }
+    shell.print(&match global.json() {
+        true => format!("{}\n", as_json(&copied, took)),
+        false => as_text(&request, &copied, took),
+    });
     Ok(Exit::Ok)
+}
+
+fn as_json(copied: &Copied, took: Period) -> Value {
+    let tally = &copied.tally;
+    json!({
+        "schema_version": 1,
+        "digest": copied.digest,
+        "bytes": tally.bytes,
+        "blobs": {"copied": tally.blobs_copied, "mounted": tally.blobs_mounted, "skipped": tally.blobs_skipped},
+        "referrers": tally.referrers,
+        "requests": tally.requests,
+        "seconds": took.as_duration().as_secs_f64(),
+    })
+}
+
+fn as_text(request: &CopyRequest, copied: &Copied, took: Period) -> String {
+    let tally = &copied.tally;
+    let referrers = match tally.referrers {
+        0 => String::new(),
+        n => format!("; {} along", human::count(n, "referrer")),
+    };
+    format!(
+        "{}\n{} copied, {} mounted, {} there already{referrers}; {} in {}\n",
+        request.to.at(copied.digest),
+        human::count(tally.blobs_copied, "blob"),
+        tally.blobs_mounted,
+        tally.blobs_skipped,
+        ByteSize::from_bytes(tally.bytes).human(),
+        human::duration(took),
+    )
 }

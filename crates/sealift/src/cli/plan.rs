@@ -6,7 +6,10 @@ use sealift_domain::{
     promotion::{Next, Wait},
     quantity::ByteSize,
 };
-use sealift_engine::{database, places, ports::registry::CopyPlan};
+use sealift_engine::{
+    database, places,
+    ports::copy::{CopyPlan, CopyRequest},
+};
 use serde_json::json;
 
 use super::{Ends, Global, check};
@@ -41,13 +44,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let mut price = CopyPlan::default();
     for (name, source) in &sources {
         let Some(target) = targets.get(name) else { continue };
-        let plan = session.world.registry.plan_copy(source, &target.repository).await;
-        let plan = plan.map_err(|e| one(failure::of_registry(&e)))?;
-        price.bytes += plan.bytes;
-        price.blobs_missing += plan.blobs_missing;
-        price.blobs_mountable += plan.blobs_mountable;
-        price.blobs_present += plan.blobs_present;
-        price.manifests += plan.manifests;
+        let plan = session.world.registry.plan_copy(&CopyRequest::pinned(source, &target.repository)).await;
+        price += plan.map_err(|e| one(failure::of_registry(&e)))?;
     }
     let live = ledger.environments.get(&args.to).and_then(|record| record.live.as_ref());
     let before = live.map(|live| places::called(&ledger, &live.release));

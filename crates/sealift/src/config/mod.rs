@@ -6,6 +6,7 @@
 mod de;
 mod decode;
 mod deploy;
+mod edges;
 mod environment;
 mod fault;
 mod keys;
@@ -37,6 +38,7 @@ use notify::Notify;
 use people::People;
 
 pub use deploy::Deploy;
+pub use edges::parse_edges;
 pub use minimal::minimal;
 pub use notify::{Channel, UrlRef};
 pub use registries::Registries;

@@ -17,9 +17,9 @@ use sealift_domain::{
     image::Image,
     reference::{Pinned, Repository, Tag},
 };
-use sealift_engine::ports::registry::{
-    Copied, CopyObserver, CopyPlan, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind,
-    StoredSignatures, TagMode,
+use sealift_engine::ports::{
+    copy::{Copied, CopyObserver, CopyPlan, CopyRequest},
+    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredSignatures, TagMode},
 };
 use serde_json::{Value, json};
 
@@ -172,11 +172,15 @@ impl Registry for FakeRegistry {
         unsupported()
     }
 
-    async fn plan_copy(&self, _: &Pinned, _: &Repository) -> Result<CopyPlan, RegistryError> {
+    async fn tags(&self, _: &Repository) -> Result<Vec<Tag>, RegistryError> {
         unsupported()
     }
 
-    async fn copy(&self, _: &Pinned, _: &Repository, _: &dyn CopyObserver) -> Result<Copied, RegistryError> {
+    async fn plan_copy(&self, _: &CopyRequest) -> Result<CopyPlan, RegistryError> {
+        unsupported()
+    }
+
+    async fn copy(&self, _: &CopyRequest, _: &dyn CopyObserver) -> Result<Copied, RegistryError> {
         unsupported()
     }
 

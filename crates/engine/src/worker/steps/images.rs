@@ -16,7 +16,10 @@ use sealift_domain::{
 use super::{Context, Outcome, StepError};
 use crate::{
     code, database, places,
-    ports::registry::{Copied, CopyEvent, CopyObserver, RegistryError, RegistryErrorKind, TagMode},
+    ports::{
+        copy::{CopyEvent, CopyObserver, CopyRequest, CopyTally},
+        registry::{RegistryError, RegistryErrorKind, TagMode},
+    },
     progress::{Observer, Progress},
     silent,
     worker::Worker,
@@ -38,11 +41,15 @@ impl Worker<'_> {
     pub(super) async fn copy(&self, context: &Context<'_>) -> Result<Outcome, StepError> {
         let sources = places::sources(context.ledger, context.promotion)?;
         let targets = places::targets(context.ledger, &context.promotion.release, &context.promotion.to)?;
-        let mut total = Copied::default();
+        // What the moving tags name there now is mostly the release before, which shares most blobs with this one.
+        let mut hints = rendered_tags(context, TagMode::Moving)?;
+        let mut total = CopyTally::default();
         let (mut most_tries, mut on_host) = (1, None);
         for (name, source) in &sources {
             let Some(target) = targets.get(name) else { continue };
-            let (copied, tries) = match self.copy_with_retries(context, source, target).await {
+            let request =
+                CopyRequest::pinned(source, &target.repository).hinted(hints.remove(name).unwrap_or_default());
+            let (copied, tries) = match self.copy_with_retries(context, &request, target).await {
                 Ok(copied) => copied,
                 Err(error) if self.rests_on_host(context, target, &error).await => {
                     on_host = Some(error.message);
@@ -50,10 +57,7 @@ impl Worker<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            total.bytes += copied.bytes;
-            total.blobs_copied += copied.blobs_copied;
-            total.blobs_mounted += copied.blobs_mounted;
-            total.blobs_skipped += copied.blobs_skipped;
+            total += copied;
             most_tries = most_tries.max(tries);
         }
         let done = Done::Copy {
@@ -84,14 +88,14 @@ impl Worker<'_> {
     async fn copy_with_retries(
         &self,
         context: &Context<'_>,
-        source: &Pinned,
+        request: &CopyRequest,
         target: &Pinned,
-    ) -> Result<(Copied, u32), RegistryError> {
+    ) -> Result<(CopyTally, u32), RegistryError> {
         let mut attempt = 1;
         loop {
             let observer = CopyProgress(self.observer);
-            match self.world.registry.copy(source, &target.repository, &observer).await {
-                Ok(copied) => return Ok((copied, attempt)),
+            match self.world.registry.copy(request, &observer).await {
+                Ok(copied) => return Ok((copied.tally, attempt)),
                 // The client has tried its requests again already; what the host has needs no more patience.
                 Err(error) if self.rests_on_host(context, target, &error).await => return Err(error),
                 Err(error) if attempt < COPY_TRIES && may_pass(error.kind) => {
@@ -328,7 +332,7 @@ fn rendered_tags(context: &Context<'_>, mode: TagMode) -> Result<BTreeMap<Compon
     Ok(rendered)
 }
 
-fn copy_in_words(copied: &Copied) -> String {
+fn copy_in_words(copied: &CopyTally) -> String {
     let all = copied.blobs_copied + copied.blobs_mounted + copied.blobs_skipped;
     let moved = ByteSize::from_bytes(copied.bytes).human();
     match (copied.blobs_copied, copied.blobs_mounted) {

@@ -16,7 +16,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 use sealift_engine::{
     ports::{
         clock::Clock,
-        registry::{CopyEvent, CopyObserver},
+        copy::{CopyEvent, CopyObserver},
     },
     progress::{Observer, Progress},
 };

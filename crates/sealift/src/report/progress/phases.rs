@@ -7,7 +7,7 @@ use sealift_domain::{
     quantity::Period,
 };
 use sealift_engine::{
-    ports::{probe::CheckResult, registry::CopyEvent},
+    ports::{copy::CopyEvent, probe::CheckResult},
     progress::Progress,
 };
 

@@ -9,7 +9,7 @@ use sealift_domain::{
     quantity::{ByteSize, Period},
 };
 use sealift_engine::{
-    ports::{clock::Clock, registry::CopyEvent},
+    ports::{clock::Clock, copy::CopyEvent},
     progress::{Observer, Progress},
 };
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sealift_domain::quantity::{ByteSize, Period};
-use sealift_engine::ports::registry::CopyEvent;
+use sealift_engine::ports::copy::CopyEvent;
 use serde::Serialize;
 
 /// What a copy has done so far. Several images are added up.

@@ -13,7 +13,7 @@ use sealift_domain::{
     quantity::Period,
 };
 use sealift_engine::{
-    ports::{clock::Clock, probe::CheckResult, registry::CopyEvent},
+    ports::{clock::Clock, copy::CopyEvent, probe::CheckResult},
     progress::{Observer, Progress},
 };
 use serde_json::json;
@@ -426,7 +426,7 @@ fn a_view_that_is_dropped_ends_its_thread_and_its_line() {
 fn a_copy_without_a_promotion_is_watched_too() {
     let (written, hand) = (Written::default(), Hand::new());
     let view = super::plain(Stream::new(written.clone()), Style::plain(), Arc::new(hand));
-    let copy: &dyn sealift_engine::ports::registry::CopyObserver = &CopyOnly(&view);
+    let copy: &dyn sealift_engine::ports::copy::CopyObserver = &CopyOnly(&view);
     copy.on(CopyEvent::Found { blobs: 1, bytes: 459 });
     copy.on(CopyEvent::Moved(459));
     copy.on(CopyEvent::BlobCopied(459));
