@@ -8,7 +8,7 @@ use sealift_engine::ports::registry::{RegistryError, RegistryErrorKind};
 
 use crate::{
     resume::MAX_BREAKS,
-    retry::{Again, Failure, retrying},
+    retry::{Failure, retrying},
     transport::{Call, Http},
     verified::Verified,
 };
@@ -58,7 +58,7 @@ impl Http {
         retrying(&*self.shared.clock, || self.has_blob_once(blob)).await
     }
 
-    /// Opens a blob once, in its own repository. Its body is continued where it breaks off, at most so many times.
+    /// Opens a blob once, in its own repository; its body is continued where it breaks off, up to `breaks` times.
     pub(crate) async fn open_at(&self, blob: &BlobRef, breaks: u32) -> Result<Chunks, Failure> {
         let call = self.blob_call(Method::GET, blob)?;
         let subject = call.subject();
@@ -71,8 +71,12 @@ impl Http {
         Ok(Verified::new(subject, self.resuming(blob, response, breaks), blob.digest, blob.size).boxed())
     }
 
-    /// Opens a blob in its own repository, tried again until its answer begins. Mirrors are not asked: nobody could start over
-    /// behind the reader's back.
+    /// Opens a blob, on a mirror if one has it, tried again until its answer begins.
+    pub(crate) async fn open_verified(&self, blob: &BlobRef) -> Result<Chunks, RegistryError> {
+        retrying(&*self.shared.clock, || self.open_once(blob)).await
+    }
+
+    /// Opens a blob, tried again until its answer begins. Mirrors are not asked: nobody could start over behind the reader's back.
     pub(crate) async fn open(
         &self,
         blob: &BlobRef,
@@ -83,16 +87,7 @@ impl Http {
 
     /// A whole small blob.
     pub(crate) async fn small_blob(&self, blob: &BlobRef) -> Result<Bytes, RegistryError> {
-        loop {
-            match self.collect(blob).await {
-                Err(Failure { again: Again::Elsewhere, .. }) => {}
-                collected => return collected.map_err(|failure| failure.error),
-            }
-        }
-    }
-
-    async fn collect(&self, blob: &BlobRef) -> Result<Bytes, Failure> {
-        let mut stream = self.open_anywhere(blob).await?;
+        let mut stream = self.open(blob).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.next().await {
             bytes.extend_from_slice(&chunk?);

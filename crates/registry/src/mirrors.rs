@@ -11,16 +11,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt};
-use sealift_domain::{digest::Digest, reference::Repository};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use sealift_domain::{
+    digest::Digest,
+    reference::{Pinned, Repository},
+};
 use sealift_engine::ports::registry::{RawManifest, RegistryError, RegistryErrorKind};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
-    blob::{BlobRef, Chunks},
+    blob::BlobRef,
     endpoint::{api_name, canonical},
     error::printable,
     graph::{Graph, ManifestSource, walk},
+    manifest_http::InRepository,
     resume::MAX_BREAKS,
     retry::{Again, Failure, retrying},
     shelf::Shelf,
@@ -38,7 +43,7 @@ pub(crate) struct Mirrors {
     answered: Shelf<String, bool>,
 }
 
-/// Leave to ask a mirror; the guard of the first request, which goes alone.
+/// Leave to ask a mirror. The first request holds the guard, and so goes alone.
 struct Turn(Option<OwnedMutexGuard<bool>>);
 
 impl Mirrors {
@@ -124,13 +129,17 @@ impl Http {
         retrying(&*self.shared.clock, || self.by_digest(repository, attempt)).await
     }
 
-    /// Opens a blob, on a mirror if one has it, for a reader who can start over; tried again until its answer begins. A mirror whose
-    /// bytes break off or turn out to be wrong is not asked again, and the failure says to start over at once.
-    pub(crate) async fn open_anywhere(&self, blob: &BlobRef) -> Result<Chunks, RegistryError> {
+    /// Opens a blob once, on a mirror if one has it, for a reader who can start over. A mirror whose bytes break off or turn
+    /// out to be wrong is not asked again, and the failure says to start over at once.
+    pub(crate) async fn open_once(
+        &self,
+        blob: &BlobRef,
+    ) -> Result<BoxStream<'static, Result<Bytes, Failure>>, Failure> {
         let attempt = |place: Repository| async move {
             if place == blob.repository {
                 return self.open_at(blob, MAX_BREAKS).await;
             }
+            // A mirror gets no second chance: the next place has the same bytes.
             let there = BlobRef { repository: place, ..blob.clone() };
             let opened = self.open_at(&there, 0).await?;
             let shared = Arc::clone(&self.shared);
@@ -141,41 +150,30 @@ impl Http {
             };
             Ok(opened.map_err(elsewhere).boxed())
         };
-        retrying(&*self.shared.clock, || self.by_digest(&blob.repository, attempt)).await
+        self.by_digest(&blob.repository, attempt).await
     }
 
-    /// A manifest of what is copied. Within one repository nothing is moved and all of it must be there, so no mirror is asked.
-    pub(crate) async fn manifest_to_copy(
-        &self,
-        from: &Repository,
-        digest: Digest,
-        to: &Repository,
-    ) -> Result<RawManifest, RegistryError> {
-        if from == to { self.manifest(from, digest).await } else { self.manifest_anywhere(from, digest).await }
-    }
-
-    /// The graph of what is copied, from the same places.
-    pub(crate) async fn graph_to_copy(
-        &self,
-        from: &Repository,
-        root: Digest,
-        to: &Repository,
-    ) -> Result<Graph, RegistryError> {
-        walk(&ToCopy { http: self, from, to }, root).await
+    /// The graph of what is copied. Within one repository nothing is moved and all of it must be there, so no mirror is asked.
+    pub(crate) async fn graph_to_copy(&self, from: &Pinned, to: &Repository) -> Result<Graph, RegistryError> {
+        let (http, repository) = (self, &from.repository);
+        if repository == to {
+            walk(&InRepository { http, repository }, from.digest).await
+        } else {
+            walk(&Anywhere { http, repository }, from.digest).await
+        }
     }
 }
 
-/// The manifests of what is copied.
-struct ToCopy<'a> {
+/// The manifests of one repository, from its mirrors too.
+struct Anywhere<'a> {
     http: &'a Http,
-    from: &'a Repository,
-    to: &'a Repository,
+    repository: &'a Repository,
 }
 
 #[async_trait]
-impl ManifestSource for ToCopy<'_> {
+impl ManifestSource for Anywhere<'_> {
     async fn manifest(&self, digest: Digest) -> Result<RawManifest, RegistryError> {
-        self.http.manifest_to_copy(self.from, digest, self.to).await
+        self.http.manifest_anywhere(self.repository, digest).await
     }
 }
 

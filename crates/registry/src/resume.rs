@@ -36,7 +36,7 @@ struct Reading {
 }
 
 impl Http {
-    /// The bytes of an opened blob, continued wherever they break off, at most `breaks` times.
+    /// The bytes of an opened blob, continued wherever they break off.
     pub(crate) fn resuming(&self, blob: &BlobRef, response: Response, breaks: u32) -> Chunks {
         let (http, blob) = (self.clone(), blob.clone());
         let reading = Reading { http, blob, response: Some(response), at: 0, known: 0, breaks, in_vain: 0 };

@@ -111,14 +111,14 @@ impl Http {
                 Opened::There => return Ok(Moved::Mounted),
                 _ => self.shared.budget.share(blob.size).await,
             };
-            let source = self.open_anywhere(blob).await?;
+            let source = self.open_verified(blob).await?;
             return self.fill(&target, opened, source, observer).await;
         }
         let _share = self.shared.budget.share(blob.size).await;
         let (opened, source) = match approach {
             Approach::Together => {
                 let opened = self.open_upload(&target, Some(to));
-                let (opened, source) = futures_util::future::join(opened, self.open_anywhere(blob)).await;
+                let (opened, source) = futures_util::future::join(opened, self.open_verified(blob)).await;
                 (opened?, Some(source))
             }
             Approach::UploadFirst => (self.open_upload(&target, Some(to)).await?, None),
@@ -129,7 +129,7 @@ impl Http {
         }
         let source = match source {
             Some(source) => source?,
-            None => self.open_anywhere(blob).await?,
+            None => self.open_verified(blob).await?,
         };
         self.fill(&target, opened, source, observer).await
     }

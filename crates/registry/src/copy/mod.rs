@@ -14,7 +14,7 @@ mod plan;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::try_join;
-use sealift_domain::reference::{Reference, Repository, Tag};
+use sealift_domain::reference::{Repository, Tag};
 use sealift_engine::ports::{
     copy::{Copied, CopyEvent, CopyObserver, CopyRequest, CopyTally},
     registry::{RawManifest, RegistryError, RegistryErrorKind},
@@ -54,16 +54,20 @@ impl Http {
 
     /// The manifest to copy. The one request for a tag tells its digest; everything after it is asked for by digest.
     async fn root(&self, request: &CopyRequest) -> Result<Node, RegistryError> {
-        let root = Node::new(self.read_reference(&request.from, &request.to).await?)?;
+        let root = Node::new(self.read_reference(request).await?)?;
         match &request.platform {
-            Some(platform) => self.for_platform(request, root, platform).await,
+            Some(platform) => self.for_platform(&request.from.repository, root, platform).await,
             None => Ok(root),
         }
     }
 
-    async fn read_reference(&self, from: &Reference, to: &Repository) -> Result<RawManifest, RegistryError> {
+    async fn read_reference(&self, request: &CopyRequest) -> Result<RawManifest, RegistryError> {
+        let from = &request.from;
         if let Some(digest) = from.digest {
-            return self.manifest_to_copy(&from.repository, digest, to).await;
+            return match from.repository == request.to {
+                true => self.manifest(&from.repository, digest).await,
+                false => self.manifest_anywhere(&from.repository, digest).await,
+            };
         }
         let tag = match &from.tag {
             Some(tag) => tag.clone(),
@@ -74,13 +78,12 @@ impl Http {
     }
 
     /// The image for one platform.
-    async fn for_platform(&self, request: &CopyRequest, root: Node, wanted: &str) -> Result<Node, RegistryError> {
-        let repository = &request.from.repository;
+    async fn for_platform(&self, repository: &Repository, root: Node, wanted: &str) -> Result<Node, RegistryError> {
         let platforms: Vec<String> =
             root.children().iter().filter_map(|c| c.platform.as_ref()).map(ToString::to_string).collect();
         let child = root.children().iter().find(|child| child.platform.as_ref().is_some_and(|p| p.is(wanted)));
         if let Some(child) = child {
-            return Node::new(self.manifest_to_copy(repository, child.digest, &request.to).await?);
+            return Node::new(self.manifest(repository, child.digest).await?);
         }
         let found = match platforms.is_empty() {
             false => format!("there is {}", platforms.join(", ")),

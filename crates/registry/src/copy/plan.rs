@@ -24,7 +24,7 @@ impl Http {
     pub(crate) async fn plan_copy(&self, request: &CopyRequest) -> Result<CopyPlan, RegistryError> {
         let from = &request.from.repository;
         let root = self.root(request).await?.raw.digest;
-        let graph = self.graph_to_copy(from, root, &request.to).await?;
+        let graph = self.graph_to_copy(&from.at(root), &request.to).await?;
         let (mut plan, referrers) =
             try_join(self.plan_content(&graph, request), self.plan_referrers(&graph, request)).await?;
         plan.referrers = referrers;

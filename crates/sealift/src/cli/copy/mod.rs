@@ -1,5 +1,9 @@
 //! `sealift copy`
 
+mod edges;
+
+use std::path::PathBuf;
+
 use sealift_domain::{
     quantity::{ByteSize, Period},
     reference::Reference,
@@ -7,6 +11,7 @@ use sealift_domain::{
 use sealift_engine::ports::{
     clock::Clock,
     copy::{Copied, CopyRequest},
+    registry::Registry,
 };
 use serde_json::{Value, json};
 
@@ -25,12 +30,23 @@ use crate::{
 ///
 /// Everything under the image comes along, and everything that refers to it: signatures, attestations, SBOMs. The tag is
 /// written last and read back. A copy that was interrupted is simply run again: what had arrived is not moved twice.
+///
+/// With `--file`, many copies are one run: a list of edges says which digest which tags of which repository are to name. What is
+/// so already is left alone.
 #[derive(clap::Args)]
 pub struct Args {
     /// What to copy, by tag or digest.
-    source: Reference,
+    #[arg(required_unless_present = "file")]
+    source: Option<Reference>,
     /// Where to; with a tag, the tag is written last and read back.
-    destination: Reference,
+    #[arg(required_unless_present = "file")]
+    destination: Option<Reference>,
+    /// A file of edges, `edges: [{from: REPOSITORY@DIGEST, to: REPOSITORY, tags: [TAG, {immutable: TAG}]}, …]`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "destination", "platform", "no_referrers"])]
+    file: Option<PathBuf>,
+    /// Only say which edges are not in place; nothing is written.
+    #[arg(long, requires = "file")]
+    dry_run: bool,
     /// Leave behind what refers to the image: signatures, attestations, SBOMs.
     #[arg(long)]
     no_referrers: bool,
@@ -43,12 +59,20 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
-    copy(args, global, shell).await.map_err(|d| vec![d])
+    let flags = args.registries.over(Registries::default(), shell).map_err(|d| vec![d])?;
+    let registry = wiring::registry(shell, flags).map_err(|d| vec![d])?;
+    match (&args.file, &args.source, &args.destination) {
+        (Some(file), ..) => edges::run(file, args.dry_run, registry.as_ref(), global, shell).await,
+        (None, Some(source), Some(destination)) => {
+            let request = args.request(source, destination).map_err(|d| vec![d])?;
+            copy(request, registry.as_ref(), global, shell).await.map_err(|d| vec![d])
+        }
+        _ => Err(vec![failure::usage("what is to be copied, and where to?")]),
+    }
 }
 
 impl Args {
-    fn request(&self) -> Result<CopyRequest, Diagnostic> {
-        let (source, destination) = (&self.source, &self.destination);
+    fn request(&self, source: &Reference, destination: &Reference) -> Result<CopyRequest, Diagnostic> {
         if let (Some(theirs), Some(ours)) = (destination.digest, source.digest)
             && theirs != ours
         {
@@ -63,9 +87,12 @@ impl Args {
     }
 }
 
-async fn copy(args: Args, global: &Global, shell: &Shell) -> Result<Exit, Diagnostic> {
-    let request = args.request()?;
-    let registry = wiring::registry(shell, args.registries.over(Registries::default(), shell)?)?;
+async fn copy(
+    request: CopyRequest,
+    registry: &dyn Registry,
+    global: &Global,
+    shell: &Shell,
+) -> Result<Exit, Diagnostic> {
     let began = SystemClock.now();
     let observer = progress::observer(shell, global);
     let copied = registry.copy(&request, &progress::CopyOnly(observer.as_ref())).await;
