@@ -18,6 +18,7 @@ use sealift_domain::{
     reference::{Pinned, Repository},
 };
 use sealift_engine::ports::registry::{RawManifest, RegistryError, RegistryErrorKind};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     blob::BlobRef,
@@ -27,17 +28,23 @@ use crate::{
     manifest_http::InRepository,
     resume::MAX_BREAKS,
     retry::{Again, Failure, retrying},
+    shelf::Shelf,
     transport::Http,
 };
 
 /// The mirrors of each registry, and which of them are not asked any more.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Mirrors {
     hosts: BTreeMap<String, Vec<String>>,
     /// Mirrors that failed otherwise than by not having something. They stay aside for the life of the client, so that a dead
     /// one costs one attempt and not one for each blob.
     aside: Mutex<BTreeSet<String>>,
+    /// Whether each mirror has answered so far.
+    answered: Shelf<String, bool>,
 }
+
+/// Leave to ask a mirror. The first request holds the guard, and so goes alone.
+struct Turn(Option<OwnedMutexGuard<bool>>);
 
 impl Mirrors {
     /// The mirrors of each registry host, the one to ask first first.
@@ -52,7 +59,7 @@ impl Mirrors {
             }
             hosts.entry(canonical(&host).to_owned()).or_default().extend(mirrors);
         }
-        Ok(Self { hosts, aside: Mutex::default() })
+        Ok(Self { hosts, ..Self::default() })
     }
 
     /// Where else the contents of `repository` may be, in the order in which they are asked.
@@ -63,10 +70,19 @@ impl Mirrors {
         asked.filter_map(|host| format!("{host}/{}", api_name(repository)).parse().ok()).collect()
     }
 
-    /// Takes note of how a mirror failed.
-    fn failed(&self, mirror: &Repository, failure: &Failure) {
-        if failure.error.kind != RegistryErrorKind::NotFound {
-            self.set_aside(mirror);
+    /// Leave to ask a mirror, unless it was set aside. Until a mirror has answered, requests go one after the other: a crowd
+    /// would wait for a dead one many times over.
+    async fn turn(&self, mirror: &Repository) -> Option<Turn> {
+        let answered = self.answered.place(mirror.registry().to_owned()).lock_owned().await;
+        let aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner).contains(mirror.registry());
+        (!aside).then(|| Turn((!*answered).then_some(answered)))
+    }
+
+    /// Takes note of how asking a mirror ended.
+    fn ended<T>(&self, mirror: &Repository, turn: Turn, result: &Result<T, Failure>) {
+        match result {
+            Err(failure) if failure.error.kind != RegistryErrorKind::NotFound => self.set_aside(mirror),
+            _ => turn.0.into_iter().for_each(|mut answered| *answered = true),
         }
     }
 
@@ -89,12 +105,12 @@ impl Http {
     {
         let mut before = String::new();
         for mirror in self.shared.mirrors.of(repository) {
-            match attempt(mirror.clone()).await {
+            let Some(turn) = self.shared.mirrors.turn(&mirror).await else { continue };
+            let result = attempt(mirror.clone()).await;
+            self.shared.mirrors.ended(&mirror, turn, &result);
+            match result {
                 Ok(value) => return Ok(value),
-                Err(failure) => {
-                    self.shared.mirrors.failed(&mirror, &failure);
-                    before = format!("{before}; its mirror before that: {}", failure.error.message);
-                }
+                Err(failure) => before = format!("{before}; its mirror before that: {}", failure.error.message),
             }
         }
         attempt(repository.clone()).await.map_err(|mut failure| {
@@ -188,17 +204,20 @@ mod tests {
         assert_eq!(of(&own, "r.example/nginx"), ["m.example/nginx"]);
     }
 
-    #[test]
-    fn a_mirror_that_fails_is_left_aside_and_one_without_the_bytes_is_not() {
+    #[tokio::test]
+    async fn a_mirror_that_fails_is_left_aside_and_one_without_the_bytes_is_not() {
         let mirrors = mirrors("r.example", &["a.example", "b.example"]);
-        let fail = |host: &str, kind| {
-            mirrors.failed(&format!("{host}/x").parse().unwrap(), &Failure::last(kind, "it failed"));
+        let fail = async |host: &str, kind| {
+            let mirror: Repository = format!("{host}/x").parse().unwrap();
+            let turn = mirrors.turn(&mirror).await.unwrap();
+            mirrors.ended(&mirror, turn, &Err::<(), _>(Failure::last(kind, "it failed")));
         };
-        fail("a.example", RegistryErrorKind::NotFound);
+        fail("a.example", RegistryErrorKind::NotFound).await;
         assert_eq!(of(&mirrors, "r.example/x"), ["a.example/x", "b.example/x"]);
-        fail("a.example", RegistryErrorKind::Transient);
+        fail("a.example", RegistryErrorKind::Transient).await;
+        assert!(mirrors.turn(&"a.example/z".parse().unwrap()).await.is_none());
         assert_eq!(of(&mirrors, "r.example/y"), ["b.example/y"]);
-        fail("b.example", RegistryErrorKind::Corrupt);
+        fail("b.example", RegistryErrorKind::Corrupt).await;
         assert!(of(&mirrors, "r.example/y").is_empty());
     }
 
@@ -206,7 +225,7 @@ mod tests {
     fn only_hosts_are_mirrors() {
         for wrong in ["https://m.example", "m.example/path", "m", "", "m.example/"] {
             let given = BTreeMap::from([("r.example".to_owned(), vec![wrong.to_owned()])]);
-            assert_eq!(Mirrors::new(given).unwrap_err(), wrong);
+            assert_eq!(Mirrors::new(given).map(drop).unwrap_err(), wrong);
         }
     }
 }

@@ -3,8 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hyper::Method;
-use sealift_domain::{digest::Digest, reference::Tag};
-use sealift_engine::ports::registry::{Registry, RegistryErrorKind, TagMode};
+use sealift_domain::{
+    digest::Digest,
+    reference::{Reference, Tag},
+};
+use sealift_engine::ports::{
+    copy::CopyRequest,
+    registry::{Registry, RegistryErrorKind, TagMode},
+};
 use sealift_registry::{
     client::{Client, Options},
     credentials::Credential,
@@ -118,6 +124,20 @@ async fn mirrors_are_asked_in_order_and_a_dead_one_is_passed_over() {
     assert_complete(&b, "app", &image);
     assert_eq!((count(&a, reads), clock.slept().len()), (0, 0));
     assert_eq!(count(&second, reads), image.manifests.len() + image.blobs.len());
+}
+
+#[tokio::test]
+async fn a_crowd_of_requests_asks_a_dead_mirror_once() {
+    let image = image(Format::Oci);
+    let (a, m, b) = (with(&image).await, with(&image).await, server().await);
+    m.script(Fault::new("*", Action::Reset));
+    let (client, clock) = client(mirrored(&a, &[&host(&m)], Options::default()));
+    // By tag, the manifest comes from the registry itself: the first that is asked of the mirror are all blobs at once.
+    let from = Reference { repository: repository(&a, "team/app"), tag: Some("v1".parse().unwrap()), digest: None };
+    let request = CopyRequest::new(from, repository(&b, "app")).without_referrers();
+    client.copy(&request, &()).await.unwrap();
+    assert_complete(&b, "app", &image);
+    assert_eq!((m.log().len(), clock.slept().len()), (1, 0));
 }
 
 #[tokio::test]
