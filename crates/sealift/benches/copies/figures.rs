@@ -52,6 +52,11 @@ impl Figures {
         self.series.push(Series { case, tool, program, variant, samples: vec![sample] });
     }
 
+    /// How many copies there were.
+    pub(crate) fn copies(&self) -> usize {
+        self.series.iter().map(|series| series.samples.len()).sum()
+    }
+
     /// The tools of a case: this program first, then its peers by their names.
     pub(crate) fn of(&self, case: &str) -> Vec<&Series> {
         let mut all: Vec<&Series> = self.series.iter().filter(|series| series.case == case).collect();

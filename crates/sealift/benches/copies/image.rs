@@ -101,11 +101,11 @@ impl Image {
         let platforms = ["amd64", "arm64", "ppc64le", "s390x"];
         match (kind, tiny) {
             (Kind::Large, false) => Self::single(1_000, 10, 100_000_000),
-            (Kind::Large, true) => Self::single(1_000, 2, 1_000_000),
+            (Kind::Large, true) => Self::single(1_000, 1, 3_000_000),
             (Kind::Many, false) => Self::single(2_000, 60, 200_000),
-            (Kind::Many, true) => Self::single(2_000, 4, 2_000),
+            (Kind::Many, true) => Self::single(2_000, 3, 2_000),
             (Kind::Index, false) => Self::index(3_000, &platforms, 12, 2_000_000),
-            (Kind::Index, true) => Self::index(3_000, &platforms[..2], 2, 2_000),
+            (Kind::Index, true) => Self::index(3_000, &platforms[..2], 1, 2_000),
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) fn render(figures: &Figures, tools: &Tools, options: &Options) -> Str
         text.push_str(&format!("- {what}: {value}\n"));
     }
     text.push_str(&format!("- not installed, so not beside it: {}\n", listed(&tools.absent)));
-    text.push_str(&format!("- rounds: {}, interleaved, {}\n", options.runs, warmed(options)));
+    text.push_str(&format!("- rounds: {}, interleaved, after one that was not counted\n", options.runs));
     if options.write.is_some() {
         text.push_str(&format!("\n![Wall time of each copy, by program]({})\n", chart::FILE));
     }
@@ -35,10 +35,6 @@ pub(crate) fn render(figures: &Figures, tools: &Tools, options: &Options) -> Str
 
 fn listed(names: &[&str]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-fn warmed(options: &Options) -> &'static str {
-    if options.smoke { "on tiny images" } else { "after one that was not counted" }
 }
 
 fn table(case: &Case, figures: &Figures) -> String {

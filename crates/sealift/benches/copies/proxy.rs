@@ -23,7 +23,10 @@ use crate::Failed;
 use exchanges::{Exchange, Exchanges};
 
 /// From one end to the other.
-pub(crate) const ONE_WAY: Duration = Duration::from_millis(20);
+const ONE_WAY: Duration = Duration::from_millis(20);
+
+/// There and back.
+pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(40);
 
 /// The most that is read at once, in bytes.
 const PIECE: usize = 64 << 10;

@@ -9,7 +9,10 @@ use crate::{
     launch,
     options::Options,
     place::Place,
-    proxy::exchanges::longest_chain,
+    proxy::{
+        ROUND_TRIP,
+        exchanges::{Exchange, longest_chain},
+    },
     registry::Requests,
     say,
     tools::{Tool, Tools},
@@ -81,14 +84,16 @@ impl Copy<'_> {
         }
         self.tool.prepare(&home, [from, to])?;
         let (source, target) = (format!("{from}/{}:{TAG}", self.case.image.repository()), format!("{to}/{name}:{TAG}"));
-        let (ran, requests, trips) = self.run(&home, &source, &target).await?;
+        let (ran, kinds, exchanges) = self.run(&home, &source, &target).await?;
         if deep {
-            say(&format!("    {}: {}", self.tool.name, shown(&requests)));
+            say(&format!("    {}: {}", self.tool.name, shown(&kinds)));
         }
         self.arrived(&name, deep).await.map_err(|why| format!("the copy by `{}`: {why}", self.tool.name))?;
         place.target.wipe()?;
         place.source.forget(&name)?;
-        Ok(Sample { ran, requests: requests.values().sum(), trips: self.case.far.then_some(trips) })
+        let trips = self.case.far.then(|| longest_chain(&exchanges));
+        let sample = Sample { ran, requests: kinds.values().sum(), trips };
+        possible(&sample).map_err(|why| format!("`{}` in {}: {why}", self.tool.name, self.case.name).into())
     }
 
     async fn run(
@@ -96,19 +101,19 @@ impl Copy<'_> {
         home: &std::path::Path,
         source: &str,
         target: &str,
-    ) -> Result<(launch::Ran, Requests, usize), Failed> {
+    ) -> Result<(launch::Ran, Requests, Vec<Exchange>), Failed> {
         let place = self.place;
-        let before = (place.source.mark().await?, place.target.mark().await?);
+        let before = tokio::try_join!(place.source.mark(), place.target.mark())?;
         // What was there before belongs to the preparation.
         drop((place.source_far.take(), place.target_far.take()));
         let ran = launch::measure(home, &self.tool.command(self.case.image, source, target)).await?;
-        let after = (place.source.mark().await?, place.target.mark().await?);
+        let after = tokio::try_join!(place.source.mark(), place.target.mark())?;
         let mut requests = place.source.requests(before.0, after.0)?;
         for (kind, n) in place.target.requests(before.1, after.1)? {
             *requests.entry(kind).or_default() += n;
         }
         let exchanges = [place.source_far.take(), place.target_far.take()].concat();
-        Ok((ran, requests, longest_chain(&exchanges)))
+        Ok((ran, requests, exchanges))
     }
 
     /// Where the image is read and where it is written, as the program is told.
@@ -129,6 +134,20 @@ impl Copy<'_> {
         };
         Repository::new(&registry.address, name)?.check(self.image, deep).await
     }
+}
+
+/// The copy, if its figures can be true together: otherwise something was measured wrong.
+fn possible(sample: &Sample) -> Result<Sample, String> {
+    let Sample { ran, requests, trips } = *sample;
+    if ran.cpu.is_zero() || ran.memory == 0 || requests == 0 {
+        return Err(format!("{:?} of CPU, {} bytes of memory and {requests} requests", ran.cpu, ran.memory));
+    }
+    let Some(trips) = trips else { return Ok(*sample) };
+    let least = ROUND_TRIP * u32::try_from(trips).unwrap_or(u32::MAX);
+    if trips == 0 || trips > requests || ran.wall < least {
+        return Err(format!("{trips} sequential round trips in {:?} with {requests} requests", ran.wall));
+    }
+    Ok(*sample)
 }
 
 /// How many requests of each kind.
