@@ -1,12 +1,12 @@
 # Two commands for a fresh machine with the Rust toolchain: `make demo` and `make test`.
 
-.PHONY: demo test check bench chaos fmt help
+.PHONY: demo test check bench bench-copy chaos fmt help
 
 # What scripts/compose-v2 got for the tests serves the demo too.
 COMPOSE = target/tools/compose-v2/docker-compose
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: ## The main job: in containers where an engine, Compose 2 and nginx are there, else as child processes
 	@scripts/setup demo
@@ -29,6 +29,10 @@ check: ## Format, lints, and the dependency policy where cargo-deny is installed
 bench: ## Figures of the main paths, as a table
 	@scripts/setup test
 	@scripts/with-engine cargo bench --quiet --bench roads -- $(ARGS)
+
+bench-copy: ## `sealift copy` beside skopeo and others, on real registries; ARGS="--quick", "--case NAME", "--huge"
+	@scripts/setup test
+	@cargo bench --quiet -p sealift --bench copies -- $(ARGS)
 
 chaos: ## The long forms: every kill point, 10,000 requests, a release that dies after a minute, 10,000 edits of a log
 	@scripts/setup test

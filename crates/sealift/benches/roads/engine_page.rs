@@ -6,7 +6,7 @@ use crate::{
     Options,
     compose::{BACK, DEPLOYMENT, DOWN, PROMOTE, REBUILD, ROLLBACK, UP},
     figures::{Figures, Series, Table},
-    page::{aligned, mebibytes, milliseconds},
+    table::{aligned, mebibytes, milliseconds},
 };
 
 /// What is compared: our series, the peer's, and a remark.

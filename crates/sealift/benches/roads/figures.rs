@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sealift_domain::cost::Cost;
 
+use crate::spread;
+
 /// All series.
 #[derive(Default)]
 pub(crate) struct Figures {
@@ -82,30 +84,18 @@ impl Figures {
 }
 
 impl Series {
-    fn sorted(&self) -> Vec<Duration> {
-        let mut times = self.times.clone();
-        times.sort();
-        times
-    }
-
     /// The middle one; of an even number the mean of the two in the middle.
     pub(crate) fn median(&self) -> Duration {
-        let times = self.sorted();
-        let at = |i: usize| times.get(i).copied().unwrap_or_default();
-        match times.len() {
-            0 => Duration::ZERO,
-            n if n % 2 == 1 => at(n / 2),
-            n => (at(n / 2 - 1) + at(n / 2)) / 2,
-        }
+        spread::median(&self.times)
     }
 
     /// The shortest.
     pub(crate) fn minimum(&self) -> Duration {
-        self.times.iter().min().copied().unwrap_or_default()
+        spread::minimum(&self.times)
     }
 
     /// The longest.
     pub(crate) fn maximum(&self) -> Duration {
-        self.times.iter().max().copied().unwrap_or_default()
+        spread::maximum(&self.times)
     }
 }

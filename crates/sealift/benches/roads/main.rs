@@ -7,15 +7,22 @@
 
 mod commits;
 mod compose;
+#[path = "../shared/document.rs"]
+mod document;
 mod engine_page;
 mod figures;
 mod long_log;
+#[path = "../shared/machine.rs"]
 mod machine;
 mod page;
 mod peers;
 mod place;
 mod process;
 mod rounds;
+#[path = "../shared/spread.rs"]
+mod spread;
+#[path = "../shared/table.rs"]
+mod table;
 
 use std::{
     io::Write as _,
@@ -25,6 +32,9 @@ use std::{
 
 use figures::Figures;
 use place::Place;
+
+/// The command that writes the document, as the document names it.
+const WRITES: &str = "make bench ARGS=\"--write docs/performance.md\"";
 
 /// What this program fails with.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -118,7 +128,7 @@ async fn bench(options: &Options) -> Result<(), Failed> {
         }
         std::io::stdout().write_all(format!("{text}\n").as_bytes())?;
         if let Some(file) = &options.write {
-            page::write(&repository().join(file), heading, &text)?;
+            document::write(&repository().join(file), heading, WRITES, &text)?;
         }
     }
     Ok(())

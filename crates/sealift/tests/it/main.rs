@@ -26,6 +26,7 @@ mod real;
 mod real_registry;
 mod rehearse;
 mod road;
+mod round_trips;
 mod schema;
 mod second_engine;
 mod signature;
