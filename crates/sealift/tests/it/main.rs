@@ -6,6 +6,7 @@ mod baseline;
 mod certificates;
 mod commands;
 mod containers;
+mod copy_failures;
 mod costs;
 mod demo;
 mod dependencies;

@@ -4,7 +4,8 @@ mod answers;
 mod gate;
 
 use bytes::Bytes;
-use hyper::Method;
+/// The methods of requests that a fault can be bound to.
+pub use hyper::Method;
 use sealift_domain::digest::Digest;
 
 pub use answers::{Wait, listing, secondary_limit, status, too_many};

@@ -177,6 +177,16 @@ async fn a_hint_whose_image_lost_a_blob_is_looked_at_again() {
 }
 
 #[tokio::test]
+async fn an_image_that_lost_a_blob_gets_no_further_tag_in_its_own_repository() {
+    let pair = Pair::between(careless(), careless()).await;
+    pair.a.remove_blob(FROM, pair.layer());
+    let mut request = pair.request().tagged(Some(tag("v2")));
+    request.to = crate::support::repository(&pair.a, FROM);
+    is(&pair.send_unjudged(&request).await.unwrap_err(), NotFound, &[&pair.layer().to_string()]);
+    assert_eq!(pair.a.tags(FROM), [("v1".to_owned(), pair.image.digest)]);
+}
+
+#[tokio::test]
 async fn hints_that_name_nothing_or_nonsense_do_no_harm() {
     let pair = Pair::strict().await;
     let junk = RawManifest { bytes: "{".into(), media_type: OCI_MANIFEST.to_owned(), digest: Digest::of(b"{") };

@@ -96,6 +96,15 @@ async fn a_wait_of_a_day_is_an_error_at_once() {
 }
 
 #[tokio::test]
+async fn a_secondary_limit_that_outlasts_all_patience_is_no_refusal_of_rights() {
+    for wait in [Wait::Unsaid, Wait::Seconds(86_400)] {
+        let pair = Pair::new().await;
+        pair.a.script(pair.on_layer(secondary_limit(wait)));
+        pair.fails(Transient, &["403", "secondary rate limit"]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_burst_of_limits_does_not_become_a_storm() {
     let pair = Pair::new().await;
     pair.a.script(Fault::new("*/blobs/*", too_many(Wait::Seconds(2))).method(Method::GET).nth(Nth::First(4)));
