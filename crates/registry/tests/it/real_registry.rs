@@ -8,16 +8,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealift_domain::reference::{Repository, Tag};
-use sealift_engine::ports::registry::{Registry, RegistryErrorKind, TagMode};
+use hyper::Method;
+use sealift_domain::{
+    digest::Digest,
+    reference::{Repository, Tag},
+};
+use sealift_engine::ports::{
+    copy::CopyRequest,
+    registry::{Registry, RegistryErrorKind, TagMode},
+};
 use sealift_registry::{
     client::Options,
     credentials::{Credential, CredentialSource},
     image::{Built, Format},
     secret::Secret,
+    server::script::{Action, Fault, Nth, status},
 };
 
-use crate::support::{client_with, copy, image, multi_platform};
+use crate::support::{client_with, copy, image, multi_platform, server};
 
 /// Both programs, or the reason to skip.
 fn programs(test: &str) -> Option<()> {
@@ -215,4 +223,39 @@ async fn a_real_registry_refuses_without_login_and_does_not_remove_tags() {
     let refused = client.untag(&from, &v1).await.unwrap_err();
     assert_eq!(refused.kind, RegistryErrorKind::Unsupported, "{refused}");
     assert_eq!(client.resolve(&from, &v1).await.unwrap(), Some(image.digest));
+}
+
+/// What a source does wrong once has no consequence at a real destination, and a program of somebody else reads all of it back.
+#[tokio::test]
+async fn faults_at_the_source_leave_no_trace_in_a_real_registry() {
+    if programs("faults_at_the_source_leave_no_trace_in_a_real_registry").is_none() {
+        return;
+    }
+    let (a, b) = (server().await, RealRegistry::start(false));
+    let image = multi_platform(Format::Oci);
+    a.push("staging/app", &image, Some("v1"));
+    let layer = |n: usize| format!("*/blobs/{}", Digest::of(&image.blobs[n]));
+    a.script(Fault::new(&layer(1), Action::Truncate(100_000)).method(Method::GET).nth(Nth::Only(1)));
+    a.script(Fault::new(&layer(4), status(503)).method(Method::GET).nth(Nth::Only(1)));
+    a.script(Fault::new("*/manifests/sha256:*", status(503)).method(Method::GET).nth(Nth::Only(1)));
+    let to = b.repository("production/app");
+    let from = format!("{}/staging/app:v1", a.address()).parse().unwrap();
+    let request = CopyRequest::new(from, to.clone()).tagged(Some("v1".parse().unwrap()));
+    let copied = client_with(Options::default()).copy(&request, &()).await.unwrap();
+    assert_eq!(copied.digest, image.digest);
+    let raw = inspect_raw(&to, "v1", false);
+    assert_eq!(crate::honest::digest(&raw), image.digest.to_string());
+
+    let directory = tempfile::tempdir().unwrap();
+    let (source, target) = (format!("docker://{to}:v1"), format!("dir:{}", directory.path().display()));
+    skopeo(&["copy", "--all", "--preserve-digests", "--src-tls-verify=false", &source, &target]);
+    for bytes in &image.blobs {
+        let read = std::fs::read(directory.path().join(Digest::of(bytes).hex())).unwrap();
+        assert_eq!(read, bytes.to_vec());
+    }
+    for raw in image.manifests.iter().filter(|raw| raw.digest != image.digest) {
+        let read = std::fs::read(directory.path().join(format!("{}.manifest.json", raw.digest.hex()))).unwrap();
+        assert_eq!(read, raw.bytes.to_vec());
+    }
+    assert_eq!(std::fs::read(directory.path().join("manifest.json")).unwrap(), raw);
 }

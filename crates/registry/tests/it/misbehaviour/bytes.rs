@@ -79,6 +79,21 @@ fn ranges(pair: &Pair) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
+async fn a_body_that_breaks_off_ten_times_takes_one_upload_and_ten_ranges() {
+    let pair = Pair::new().await;
+    pair.a.script(pair.on_layer(Action::Truncate(20_000)).nth(Nth::First(10)));
+    pair.succeeds().await;
+    let expected: Vec<Option<String>> = (0..=10).map(|n| (n > 0).then(|| format!("bytes={}-", n * 20_000))).collect();
+    assert_eq!(ranges(&pair), expected);
+    let about_layer = |method: Method| {
+        let digest = pair.layer().to_string().replace(':', "%3A");
+        crate::support::count(&pair.b, |logged| logged.method == method && logged.query.contains(&digest))
+    };
+    assert_eq!((about_layer(Method::POST), about_layer(Method::PUT)), (1, 1), "{:?}", pair.b.log());
+    assert_eq!(crate::honest::digest(&pair.b.blob(super::TO, pair.layer()).unwrap()), pair.layer().to_string());
+}
+
+#[tokio::test]
 async fn a_body_that_always_breaks_off_at_its_beginning_is_given_up() {
     let pair = Pair::new().await;
     pair.a.script(pair.on_layer(Action::Truncate(0)));
