@@ -7,6 +7,7 @@ mod certificates;
 mod commands;
 mod containers;
 mod copy_failures;
+mod copy_killed;
 mod costs;
 mod demo;
 mod dependencies;

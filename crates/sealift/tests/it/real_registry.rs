@@ -18,11 +18,14 @@ pub(crate) fn are_there(test: &str) -> bool {
     real::is_complete(test, &real::absent(&["docker-registry", "skopeo"]))
 }
 
+/// The file that its standard output goes to.
+const LOG: &str = "log";
+
 /// A running docker-registry; it ends with the test.
 pub(crate) struct RealRegistry {
     process: Child,
     port: u16,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for RealRegistry {
@@ -58,7 +61,7 @@ impl RealRegistry {
             .arg("serve")
             .arg(&config)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(directory.path().join(LOG)).unwrap())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -70,7 +73,12 @@ impl RealRegistry {
             assert!(Instant::now() < deadline, "docker-registry does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
-        Some(Self { process, port, _directory: directory })
+        Some(Self { process, port, directory })
+    }
+
+    /// The requests that it answered, in the combined format of web servers.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join(LOG)).unwrap()
     }
 
     /// Its process.
