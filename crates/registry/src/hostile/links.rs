@@ -1,6 +1,9 @@
 //! `Link` and `Location`: where a registry sends its clients.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use hyper::header::{HeaderName, HeaderValue, LINK, LOCATION};
 use jiff::Timestamp;
@@ -54,15 +57,16 @@ impl Clock for Never {
     async fn sleep(&self, _: Period) {}
 }
 
-fn http() -> Http {
+/// One for all cases: setting TLS up takes longer than everything else here.
+static HTTP: LazyLock<Http> = LazyLock::new(|| {
     let options = Options { plain_http: vec!["lan.example:5000".to_owned()], ..Options::default() };
     Client::new(options, Arc::new(Never)).unwrap().http()
-}
+});
 
 /// A call to a registry with TLS, and an answer to it with one header.
-fn answered(http: &Http, name: HeaderName, value: &[u8]) -> Option<(Call, Response)> {
+fn answered(name: HeaderName, value: &[u8]) -> Option<(Call, Response)> {
     let repository = "registry.example/team/app".parse().unwrap();
-    let call = http.call(Method::GET, &repository, "referrers/x", "referrers").unwrap();
+    let call = HTTP.call(Method::GET, &repository, "referrers/x", "referrers").unwrap();
     let value = HeaderValue::from_bytes(value).ok()?;
     let response = hyper::Response::builder().url(call.url.clone()).header(name, value).body("").unwrap();
     Some((call, response.into()))
@@ -79,20 +83,18 @@ fn may_be_spoken_to(url: &Url) -> bool {
 
 #[test]
 fn seeds_are_understood() {
-    let http = http();
     for text in texts("link") {
-        let (call, response) = answered(&http, LINK, text.as_bytes()).unwrap();
+        let (call, response) = answered(LINK, text.as_bytes()).unwrap();
         assert!(matches!(next_page(&call, &response), Ok(Some(_))), "{text}");
     }
     for text in texts("location") {
-        let (call, response) = answered(&http, LOCATION, text.as_bytes()).unwrap();
-        assert!(http.location(&call, &response).is_ok(), "{text}");
+        let (call, response) = answered(LOCATION, text.as_bytes()).unwrap();
+        assert!(HTTP.location(&call, &response).is_ok(), "{text}");
     }
 }
 
 #[test]
 fn what_leaves_the_registry_or_tls_is_refused() {
-    let http = http();
     for text in [
         "<http://registry.example/v2/x>; rel=\"next\"",
         "<https://evil.example/v2/x>; rel=\"next\"",
@@ -103,7 +105,7 @@ fn what_leaves_the_registry_or_tls_is_refused() {
         "</v2/x",
         "/v2/x; rel=\"next\"",
     ] {
-        let (call, response) = answered(&http, LINK, text.as_bytes()).unwrap();
+        let (call, response) = answered(LINK, text.as_bytes()).unwrap();
         let refused = next_page(&call, &response).unwrap_err();
         assert_eq!(refused.error.kind, RegistryErrorKind::Malformed, "{text}");
     }
@@ -120,8 +122,8 @@ fn what_leaves_the_registry_or_tls_is_refused() {
         "data:,x",
         "https://",
     ] {
-        let (call, response) = answered(&http, LOCATION, text.as_bytes()).unwrap();
-        let refused = http.location(&call, &response).unwrap_err();
+        let (call, response) = answered(LOCATION, text.as_bytes()).unwrap();
+        let refused = HTTP.location(&call, &response).unwrap_err();
         assert_eq!(refused.error.kind, RegistryErrorKind::Malformed, "{text}");
     }
 }
@@ -129,8 +131,7 @@ fn what_leaves_the_registry_or_tls_is_refused() {
 proptest! {
     #[test]
     fn a_next_page_is_of_the_same_origin(bytes in hostile("link", WORDS)) {
-        let http = http();
-        let Some((call, response)) = answered(&http, LINK, &bytes) else { return Ok(()) };
+        let Some((call, response)) = answered(LINK, &bytes) else { return Ok(()) };
         match next_page(&call, &response) {
             Ok(Some(url)) => prop_assert_eq!(url.origin(), call.url.origin()),
             Ok(None) => {}
@@ -140,9 +141,8 @@ proptest! {
 
     #[test]
     fn a_location_is_tls_or_allowed(bytes in hostile("location", WORDS)) {
-        let http = http();
-        let Some((call, response)) = answered(&http, LOCATION, &bytes) else { return Ok(()) };
-        match http.location(&call, &response) {
+        let Some((call, response)) = answered(LOCATION, &bytes) else { return Ok(()) };
+        match HTTP.location(&call, &response) {
             Ok(url) => prop_assert!(may_be_spoken_to(&url), "{}", url),
             Err(refused) => prop_assert_eq!(refused.error.kind, RegistryErrorKind::Malformed),
         }
