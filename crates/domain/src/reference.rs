@@ -68,7 +68,7 @@ fn is_host(text: &str) -> bool {
         Some((host, port)) => (host, Some(port)),
         None => (text, None),
     };
-    let port_ok = port.is_none_or(|p| !p.is_empty() && p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit()));
+    let port_ok = port.is_none_or(|p| p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok());
     let bracketed = host.starts_with('[') && host.ends_with(']');
     let plain = !host.is_empty()
         && !host.starts_with(['.', '-'])

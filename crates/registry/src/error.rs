@@ -80,9 +80,15 @@ impl Words {
     }
 }
 
+/// GitHub answers 403 when a client sends too much at a time; no other 403 changes by waiting.
+pub(crate) fn is_secondary_limit(status: StatusCode, words: &Words) -> bool {
+    status == StatusCode::FORBIDDEN && words.text.to_ascii_lowercase().contains("secondary rate limit")
+}
+
 /// The kind of a refused request.
 pub(crate) fn kind_of(status: StatusCode, words: &Words) -> RegistryErrorKind {
     match status.as_u16() {
+        403 if is_secondary_limit(status, words) => return RegistryErrorKind::Transient,
         401 => return RegistryErrorKind::Unauthenticated,
         403 => return RegistryErrorKind::Denied,
         404 => return RegistryErrorKind::NotFound,

@@ -16,7 +16,7 @@ use sealift_engine::ports::{
     registry::{RegistryError, RegistryErrorKind},
 };
 
-use crate::error::{Words, error};
+use crate::error::{Words, error, is_secondary_limit};
 
 /// How often a request is sent before its failure is final.
 pub(crate) const TRIES: u32 = 3;
@@ -110,9 +110,7 @@ where
 
 /// Whether an answer with this status, these headers and words is worth another try.
 pub(crate) fn after_answer(status: StatusCode, headers: &HeaderMap, words: &Words, now: Timestamp) -> Again {
-    // GitHub answers 403 when a client sends too much at a time; no other 403 changes by waiting.
-    let secondary = status == StatusCode::FORBIDDEN && words.text.to_ascii_lowercase().contains("secondary rate limit");
-    let again = secondary || matches!(status.as_u16(), 408 | 429 | 500 | 502..=504 | 506..=599);
+    let again = is_secondary_limit(status, words) || matches!(status.as_u16(), 408 | 429 | 500 | 502..=504 | 506..=599);
     if !again {
         return Again::Never;
     }

@@ -310,7 +310,11 @@ impl Http {
         }
         let headers = response.headers().clone();
         let host = self.shared.rates.host(&origin(response.url()));
-        let words = Words::read(&self.beginning(response).await);
+        // The body of an answer that is no refusal is content, and says nothing about why it was not expected.
+        let words = match status.is_client_error() || status.is_server_error() {
+            true => Words::read(&self.beginning(response).await),
+            false => Words::default(),
+        };
         let now = self.shared.clock.now();
         let again = after_answer(status, &headers, &words, now);
         if let Again::After(wait) = again {

@@ -93,8 +93,8 @@ impl Http {
         Err(error(RegistryErrorKind::NotFound, why))
     }
 
-    /// Within one repository there is nothing to move. Everything must be there: a tag makes the registry look, without one it
-    /// is asked.
+    /// Within one repository there is nothing to move, but all of it must be there before a further tag names it: not every
+    /// registry looks by itself.
     async fn copy_within(
         &self,
         root: &Node,
@@ -103,12 +103,6 @@ impl Http {
     ) -> Result<CopyTally, RegistryError> {
         let repository = &request.to;
         let mut tally = CopyTally::default();
-        if let Some(tag) = &request.tag {
-            self.put_manifest(repository, tag.as_str(), &root.raw).await?;
-            self.read_back(repository, tag, &root.raw).await?;
-            tally.manifests = 1;
-            return Ok(tally);
-        }
         let graph = walk(&InRepository { http: self, repository }, root.raw.digest).await?;
         let blobs: Vec<BlobRef> = graph
             .blobs()
@@ -124,6 +118,11 @@ impl Http {
             }
             tally.blobs_skipped += 1;
             observer.on(CopyEvent::BlobSkipped(blob.size));
+        }
+        if let Some(tag) = &request.tag {
+            self.put_manifest(repository, tag.as_str(), &root.raw).await?;
+            self.read_back(repository, tag, &root.raw).await?;
+            tally.manifests = 1;
         }
         Ok(tally)
     }

@@ -143,12 +143,12 @@ async fn an_image_without_referrers_takes_no_longer_way_with_them() {
 }
 
 #[tokio::test]
-async fn a_tag_within_one_repository_takes_three_requests() {
+async fn a_tag_within_one_repository_takes_a_question_for_each_blob_and_four_requests() {
     let image = image(Format::Oci);
     let a = source(&image).await;
     run(&client(), &request(&a, &a, "app").tagged(Some(tag("v2")))).await;
     assert_eq!(a.tags("app").len(), 2);
-    assert_eq!(asked(&[&a]).len(), 3);
+    assert_eq!(asked(&[&a]).len(), image.blobs.len() + 4);
 }
 
 #[tokio::test]

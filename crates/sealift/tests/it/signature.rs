@@ -143,8 +143,10 @@ fn a_signed_release_goes_all_the_way_and_back() {
     sign(&place, &key, second);
     place.to_staging();
     place.to_production();
-    // The signature stayed where it was made; production's registry has none.
-    assert!(place.production.tags("hello").iter().all(|(tag, _)| !tag.ends_with(".sig")));
+    // The signatures came along: whoever runs production can verify them there.
+    let signed: Vec<String> = [first, second].map(|digest| signature_tag(digest).unwrap().to_string()).to_vec();
+    let there = place.production.tags("hello");
+    assert!(signed.iter().all(|tag| there.iter().any(|(name, _)| name == tag)), "{there:?}");
     place.request_by(&["rollback", "--to", "production"]);
     place.approve();
     place.run(&["rollback", "--to", "production"]).ends(0);

@@ -1,4 +1,4 @@
-//! `sealift copy --file`: many copies as one run, of which only what is missing is done.
+//! `sealift copy --file FILE`: many copies as one run, of which only what is missing is done.
 
 use std::{collections::BTreeMap, path::Path};
 
