@@ -73,11 +73,14 @@ async fn bench(options: &Options) -> Result<(), Failed> {
         std::io::stdout().write_all(b"SKIPPED the benchmark of copies: docker-registry is not installed\n")?;
         return Ok(());
     }
-    let tools = Tools::found()?;
+    let (tools, measured) = (Tools::found()?, tools::measured()?);
     let figures = tokio::select! {
         figures = measure(&tools, options) => figures?,
         _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
     };
+    if tools::measured()? != measured {
+        return Err("the program was built anew while it was measured".into());
+    }
     if options.smoke {
         let done = format!("{} copies arrived, and were measured without contradiction\n", figures.copies());
         std::io::stdout().write_all(done.as_bytes())?;

@@ -2,6 +2,8 @@
 
 use std::{path::Path, process::Command};
 
+use sealift_domain::digest::Digest;
+
 use crate::{
     Failed,
     cases::{Case, Kind, MANY_FAR},
@@ -204,6 +206,11 @@ impl Tool {
         words.extend([from, to].map(|image| format!("{scheme}{image}")));
         words
     }
+}
+
+/// What the binary of this program is, by its bytes: a build that goes on meanwhile would put another in its place.
+pub(crate) fn measured() -> Result<Digest, Failed> {
+    Ok(Digest::of(&std::fs::read(SEALIFT)?))
 }
 
 /// What a command printed, if it ended well.
