@@ -63,7 +63,7 @@ pub struct Options {
     pub idle_timeout: Period,
     /// The longest time a registry may take to complete a blob after its last byte. Default: 5 min.
     pub commit_timeout: Period,
-    /// Requests of a kind under way to one host, to begin with; it follows what the host says. Default: 32.
+    /// Requests of a kind under way to one host, to begin with; it follows what the host says. Default: 64.
     pub concurrency: usize,
     /// Bytes that blobs on their way may take in memory. Default: 32 MiB.
     pub byte_budget: ByteSize,
@@ -82,7 +82,7 @@ impl Default for Options {
             connect_timeout: Period::from_secs(10),
             idle_timeout: Period::from_secs(60),
             commit_timeout: Period::from_secs(300),
-            concurrency: 32,
+            concurrency: 64,
             byte_budget: ByteSize::from_bytes(32 << 20),
         }
     }
