@@ -20,6 +20,8 @@ use crate::error::{Words, error, is_secondary_limit};
 
 /// How often a request is sent before its failure is final.
 pub(crate) const TRIES: u32 = 3;
+/// How often a request waits for as long as the registry asks for.
+const WAITS: u32 = 10;
 /// The wait after the first failure, in milliseconds; each further wait doubles it.
 const FIRST_WAIT_MS: u64 = 500;
 /// The longest wait a registry may ask for. It is never cut short: a registry that asks for more makes the request fail.
@@ -77,32 +79,38 @@ pub(crate) fn jittered(least: u64) -> Period {
     Period::from_millis(least.saturating_add(random % (least + 1)))
 }
 
-/// Runs `attempt` until it succeeds, fails for good, or has failed [`TRIES`] times.
+/// Runs `attempt` until it succeeds, fails for good, has failed [`TRIES`] times, or was asked to wait [`WAITS`] times. A registry
+/// that says how long to wait is not broken, it is busy.
 pub(crate) async fn retrying<T, F, A>(clock: &dyn Clock, mut attempt: A) -> Result<T, RegistryError>
 where
     A: FnMut() -> F,
     F: Future<Output = Result<T, Failure>>,
 {
-    let mut failed = 0;
+    let (mut failed, mut waited) = (0, 0);
     loop {
         let failure = match attempt().await {
             Ok(value) => return Ok(value),
             Err(Failure { again: Again::Elsewhere, .. }) => continue,
             Err(failure) => failure,
         };
-        failed += 1;
         let wait = match failure.again {
             // One is continued with above.
             Again::Never | Again::Elsewhere => return Err(failure.error),
-            Again::Backoff => backoff(failed),
-            Again::After(wait) => wait,
+            Again::Backoff => {
+                failed += 1;
+                backoff(failed)
+            }
+            Again::After(wait) => {
+                waited += 1;
+                wait
+            }
         };
         let RegistryError { kind, message } = failure.error;
         if wait > LONGEST_WAIT {
             return Err(error(kind, format!("{message} (the registry asks to wait {wait}, which is too long)")));
         }
-        if failed == TRIES {
-            return Err(error(kind, format!("{message} (given up after {TRIES} tries)")));
+        if failed == TRIES || waited == WAITS {
+            return Err(error(kind, format!("{message} (given up after {} tries)", failed + waited)));
         }
         clock.sleep(wait).await;
     }

@@ -6,6 +6,7 @@ mod baseline;
 mod certificates;
 mod commands;
 mod containers;
+mod copy_edges;
 mod copy_failures;
 mod copy_killed;
 mod costs;
