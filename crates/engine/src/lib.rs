@@ -20,6 +20,7 @@ pub mod record;
 pub mod rehearse;
 pub mod request;
 pub mod silent;
+pub mod usual;
 pub mod view;
 pub mod worker;
 pub mod world;

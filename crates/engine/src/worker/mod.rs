@@ -27,6 +27,7 @@ use crate::{
     progress::{Observer, Progress},
     request::change,
     silent,
+    usual::usual,
     world::World,
 };
 use steps::{Outcome, StepError};
@@ -196,7 +197,8 @@ impl<'a> Worker<'a> {
     async fn step(&self, ledger: &Arc<Ledger>, promotion: &Promotion, step: Step) -> Result<(), EngineError> {
         let fence = lease::hold(self.book, self.world, promotion).await?;
         let began = self.world.clock.now();
-        self.observer.on(&Progress::StepBegan { step, usually: usual(ledger, promotion, step) });
+        self.observer
+            .on(&Progress::StepBegan { step, usually: usual(ledger, &promotion.to, step, Some(promotion.id)) });
         let (outcome, cost) = {
             let work = self.perform(ledger, promotion, step, fence);
             let work = meter::measured(self.world.clock.as_ref(), self.metered(promotion, step), work);
@@ -317,19 +319,4 @@ fn says_nothing_new(promotion: &Promotion, judgement: &sealift_domain::promotion
         _ => false,
     };
     same_wait && promotion.evidence == Some(judgement.evidence) && promotion.policy == judgement.policy
-}
-
-/// How long a step usually takes in this environment: the median of its last few times.
-fn usual(ledger: &Ledger, promotion: &Promotion, step: Step) -> Option<Period> {
-    let earlier = ledger.promotions.values().rev().filter(|p| p.to == promotion.to && p.id != promotion.id);
-    let mut times: Vec<Period> = earlier
-        .filter_map(|p| {
-            let at = p.timeline.iter().position(|moment| moment.what == step.as_str())?;
-            let before = p.timeline.get(at.checked_sub(1)?)?;
-            Some(Period::between(before.at, p.timeline.get(at)?.at))
-        })
-        .take(5)
-        .collect();
-    times.sort();
-    times.get(times.len() / 2).copied()
 }

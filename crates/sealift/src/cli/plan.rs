@@ -3,12 +3,13 @@
 use sealift_domain::{
     gate::Judged,
     name::EnvironmentName,
-    promotion::{Next, Wait},
-    quantity::ByteSize,
+    promotion::{Next, Step, Wait},
+    quantity::{ByteSize, Period},
 };
 use sealift_engine::{
     database, places,
     ports::copy::{CopyPlan, CopyRequest},
+    usual::usual,
 };
 use serde_json::json;
 
@@ -16,7 +17,10 @@ use super::{Ends, Global, check};
 use crate::{
     diagnostic::catalogue::Exit,
     failure,
-    report::style::{Style, Tone},
+    report::{
+        human,
+        style::{Style, Tone},
+    },
     session::Session,
     shell::{Shell, style},
 };
@@ -51,6 +55,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let before = live.map(|live| places::called(&ledger, &live.release));
     let after = places::called(&ledger, &trial.promotion.release);
     let outlook = database::outlook(&ledger, &args.to, trial.schema);
+    let usually = usual(&ledger, &args.to, Step::Copy, None);
     let passed = trial.gates.iter().all(Judged::passed);
     if global.json() {
         let value = json!({
@@ -61,7 +66,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             "images": targets,
             "copy": {
                 "bytes": price.bytes, "missing": price.blobs_missing, "mountable": price.blobs_mountable,
-                "present": price.blobs_present, "manifests": price.manifests,
+                "present": price.blobs_present, "manifests": price.manifests, "referrers": price.referrers,
+                "requests": price.requests, "usual_seconds": usually.map(|time| time.as_duration().as_secs_f64()),
             },
             "gates": trial.gates,
             "next": trial.next,
@@ -77,7 +83,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             text.push_str(&format!("  {}\n", style.clean(&format!("{name}: {image}"))));
         }
         text.push_str(&check::gates_table(&trial.gates, &style));
-        text.push_str(&format!("  copy     {}\n", price_in_words(&price)));
+        text.push_str(&format!("  copy     {}\n", price_in_words(&price, usually)));
         if let Some(outlook) = outlook {
             let tone = if outlook.is_open() { Tone::Dim } else { Tone::Warn };
             text.push_str(&format!("  schema   {}\n", style.paint(tone, &outlook.to_string())));
@@ -97,15 +103,23 @@ fn change(before: &Option<String>, after: &str, to: &EnvironmentName, style: &St
     format!("{}\n", style.paint(Tone::Strong, &style.clean(&line)))
 }
 
-fn price_in_words(price: &CopyPlan) -> String {
+fn price_in_words(price: &CopyPlan, usually: Option<Period>) -> String {
     let blobs = price.blobs_missing + price.blobs_mountable + price.blobs_present;
-    match price.blobs_missing {
+    let mut words = match price.blobs_missing {
         0 => format!(
             "nothing to move: {} of {blobs} blobs present, {} to mount",
             price.blobs_present, price.blobs_mountable
         ),
         missing => format!("{missing} of {blobs} blobs, {} to move", ByteSize::from_bytes(price.bytes).human()),
+    };
+    if price.referrers > 0 {
+        words.push_str(&format!("; {} along", human::count(price.referrers, "referrer")));
     }
+    words.push_str(&format!("; about {}", human::count(price.requests, "request")));
+    if let Some(usually) = usually {
+        words.push_str(&format!("; usually {}", human::duration(usually)));
+    }
+    words
 }
 
 fn then(next: &Next) -> String {

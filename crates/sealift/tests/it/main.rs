@@ -22,6 +22,7 @@ mod nginx;
 mod output;
 mod place;
 mod policy;
+mod promotion_requests;
 mod proxy;
 mod race;
 mod reach;
