@@ -140,7 +140,9 @@ impl Tools {
 /// This program without looking for referrers, and with; one use only where it does not look for them at all.
 fn ours() -> Vec<Tool> {
     if Program::Sealift.has(&["copy"], "--no-referrers") {
-        let without = Tool::new(Program::Sealift, Variant::Plain, &["--no-referrers"]);
+        // Not a command line that anybody types: its places are missing.
+        let name = "sealift, no referrers".to_owned();
+        let without = Tool { name, ..Tool::new(Program::Sealift, Variant::Plain, &["--no-referrers"]) };
         vec![without, Tool::new(Program::Sealift, Variant::Referrers, &[])]
     } else {
         vec![Tool::new(Program::Sealift, Variant::Plain, &[])]
