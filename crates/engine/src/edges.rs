@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures_util::{StreamExt, future::try_join_all, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use sealift_domain::{
     digest::Digest,
     reference::{Pinned, Repository, Tag},
@@ -44,7 +44,7 @@ pub struct Todo {
 }
 
 /// What was found before anything was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// Tags that are as they are to be.
     pub in_place: u64,
@@ -54,6 +54,8 @@ pub struct Plan {
     pub asked: u64,
     /// How many lists of tags were read.
     pub lists: u64,
+    /// What nobody knows whether it is as it is to be.
+    pub failed: Vec<Failed>,
 }
 
 /// Why a tag is not as it is to be.
@@ -86,26 +88,26 @@ impl Plan {
 }
 
 /// Finds out what is left to do: one list for each repository tells which tags are missing, one question for each tag that
-/// exists what it names. Nothing is written.
-///
-/// # Errors
-/// A registry did not say. Nothing is known then, so nothing is to be done.
-pub async fn plan(registry: &dyn Registry, edges: &[Edge]) -> Result<Plan, RegistryError> {
-    let repositories: HashSet<&Repository> = edges.iter().map(|edge| &edge.to).collect();
-    let lists = repositories.iter().map(|repository| async move {
-        let tags: HashSet<Tag> = registry.tags(repository).await?.into_iter().collect();
-        Ok::<_, RegistryError>((*repository, tags))
-    });
-    let lists: HashMap<&Repository, HashSet<Tag>> = try_join_all(lists).await?.into_iter().collect();
+/// exists what it names. Nothing is written. Where a registry does not say, the edges that it concerns have failed, and no others.
+pub async fn plan(registry: &dyn Registry, edges: &[Edge]) -> Plan {
+    let lists = lists(registry, edges).await;
     let mut plan = Plan { lists: lists.len() as u64, ..Plan::default() };
     let mut todo: BTreeMap<usize, Todo> = BTreeMap::new();
     let mut questions = Vec::new();
     for (index, edge) in edges.iter().enumerate() {
+        let list = match lists.get(&edge.to) {
+            Some(Ok(list)) => list,
+            Some(Err(error)) => {
+                let tags = edge.tags.iter().map(|(tag, _)| tag.clone()).collect();
+                plan.failed.push(Failed { edge: index, tags, error: again(error) });
+                continue;
+            }
+            None => continue,
+        };
         for (tag, mode) in &edge.tags {
-            if lists.get(&edge.to).is_some_and(|list| list.contains(tag)) {
-                questions.push((index, edge, tag, *mode));
-            } else {
-                of(&mut todo, index).missing.push((tag.clone(), *mode));
+            match list.contains(tag) {
+                true => questions.push((index, edge, tag, *mode)),
+                false => of(&mut todo, index).missing.push((tag.clone(), *mode)),
             }
         }
     }
@@ -118,14 +120,33 @@ pub async fn plan(registry: &dyn Registry, edges: &[Edge]) -> Result<Plan, Regis
         .collect();
     let mut answers = stream::iter(questions).buffered(QUESTIONS);
     while let Some((index, wanted, tag, mode, named)) = answers.next().await {
-        match named? {
-            Some(digest) if digest == wanted => plan.in_place += 1,
-            Some(other) => of(&mut todo, index).elsewhere.push((tag.clone(), mode, other)),
-            None => of(&mut todo, index).missing.push((tag.clone(), mode)),
+        match named {
+            Ok(Some(digest)) if digest == wanted => plan.in_place += 1,
+            Ok(Some(other)) => of(&mut todo, index).elsewhere.push((tag.clone(), mode, other)),
+            Ok(None) => of(&mut todo, index).missing.push((tag.clone(), mode)),
+            Err(error) => plan.failed.push(Failed { edge: index, tags: vec![tag.clone()], error }),
         }
     }
     plan.todo = todo.into_values().collect();
-    Ok(plan)
+    plan
+}
+
+/// The tags of each destination repository, or why they are not known.
+async fn lists<'a>(
+    registry: &dyn Registry,
+    edges: &'a [Edge],
+) -> HashMap<&'a Repository, Result<HashSet<Tag>, RegistryError>> {
+    let repositories: HashSet<&Repository> = edges.iter().map(|edge| &edge.to).collect();
+    let lists = repositories.into_iter().map(|repository| async move {
+        let tags = registry.tags(repository).await;
+        (repository, tags.map(|tags| tags.into_iter().collect()))
+    });
+    join_all(lists).await.into_iter().collect()
+}
+
+/// The same error for one more edge.
+fn again(error: &RegistryError) -> RegistryError {
+    RegistryError { kind: error.kind, message: error.message.clone() }
 }
 
 fn of(todo: &mut BTreeMap<usize, Todo>, edge: usize) -> &mut Todo {
@@ -140,7 +161,7 @@ pub async fn run(registry: &dyn Registry, edges: &[Edge], plan: Plan, observer: 
         .filter_map(|todo| edges.get(todo.edge).map(|edge| bring(registry, edge, todo, observer)))
         .collect();
     let mut works = stream::iter(works).buffer_unordered(COPIES);
-    let mut summary = Summary::default();
+    let mut summary = Summary { failed: plan.failed, ..Summary::default() };
     while let Some(done) = works.next().await {
         summary.written += done.written;
         summary.tally += done.tally;

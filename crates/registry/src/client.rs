@@ -117,6 +117,12 @@ fn outside(options: &Options) -> Result<ClientBuilder, reqwest::Error> {
     Ok(if options.system_proxy { outside } else { outside.no_proxy() })
 }
 
+/// Where the system has no certificates at all, registries of this machine are reached all the same, and no other is trusted.
+fn trusting_nobody(options: &Options) -> Result<reqwest::Client, reqwest::Error> {
+    let nobody = builder(options).tls_certs_only([]);
+    if options.system_proxy { nobody.build() } else { nobody.no_proxy().build() }
+}
+
 impl Client {
     /// A client with these options. Waits are taken from `clock`.
     ///
@@ -133,7 +139,7 @@ impl Client {
         Ok(Self {
             shared: Arc::new(Shared {
                 direct: direct.build().map_err(failed)?,
-                client: client.build().map_err(failed)?,
+                client: client.build().or_else(|_| trusting_nobody(&options)).map_err(failed)?,
                 over_http1: LazyLock::new(Box::new(move || outside(&again).ok()?.http1_only().build().ok())),
                 hosts: Hosts::new(options.plain_http),
                 mirrors,

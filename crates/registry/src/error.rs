@@ -63,9 +63,14 @@ struct Entry {
 pub(crate) struct Words {
     /// The first code, for instance `MANIFEST_UNKNOWN`; empty if the body is not in the form of the specification.
     pub(crate) code: String,
+    /// Whether any of the codes says that something is not there that was named.
+    pub(crate) lacks: bool,
     /// Codes and messages for people; empty if there are none.
     pub(crate) text: String,
 }
+
+/// The codes that say that something is not there.
+const LACKS: [&str; 4] = ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
 
 impl Words {
     /// Reads an error body.
@@ -73,9 +78,10 @@ impl Words {
         match serde_json::from_slice::<Body>(body) {
             Ok(Body { errors }) if !errors.is_empty() => {
                 let texts: Vec<String> = errors.iter().map(|e| format!("{}: {}", e.code, e.message)).collect();
-                Self { code: printable(&errors[0].code), text: printable(&texts.join("; ")) }
+                let lacks = errors.iter().any(|e| LACKS.contains(&e.code.as_str()));
+                Self { code: printable(&errors[0].code), lacks, text: printable(&texts.join("; ")) }
             }
-            _ => Self { code: String::new(), text: printable(String::from_utf8_lossy(body).trim()) },
+            _ => Self { code: String::new(), lacks: false, text: printable(String::from_utf8_lossy(body).trim()) },
         }
     }
 }
@@ -96,9 +102,12 @@ pub(crate) fn kind_of(status: StatusCode, words: &Words) -> RegistryErrorKind {
         408 | 429 | 500..=599 => return RegistryErrorKind::Transient,
         _ => {}
     }
+    // docker-registry calls the digest invalid, too, of a manifest whose parts it does not find.
+    if words.lacks {
+        return RegistryErrorKind::NotFound;
+    }
     match words.code.as_str() {
         "DIGEST_INVALID" | "SIZE_INVALID" => RegistryErrorKind::Corrupt,
-        "BLOB_UNKNOWN" | "MANIFEST_BLOB_UNKNOWN" | "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" => RegistryErrorKind::NotFound,
         "MANIFEST_INVALID" | "NAME_INVALID" => RegistryErrorKind::Malformed,
         "UNAUTHORIZED" => RegistryErrorKind::Unauthenticated,
         "DENIED" => RegistryErrorKind::Denied,
@@ -123,7 +132,11 @@ mod tests {
             Words::read(br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"not\nhere","detail":{}},{"code":"X"}]}"#);
         assert_eq!(
             words,
-            Words { code: "MANIFEST_UNKNOWN".to_owned(), text: "MANIFEST_UNKNOWN: nothere; X: ".to_owned() }
+            Words {
+                code: "MANIFEST_UNKNOWN".to_owned(),
+                lacks: true,
+                text: "MANIFEST_UNKNOWN: nothere; X: ".to_owned()
+            }
         );
         let page = Words::read("<html>\u{1b}[31m".repeat(200).as_bytes());
         assert_eq!((page.code.as_str(), page.text.chars().count()), ("", MAX_WORDS + 1));
@@ -133,7 +146,9 @@ mod tests {
 
     #[test]
     fn status_decides_first_and_the_code_after_it() {
-        let words = |code: &str| Words { code: code.to_owned(), text: String::new() };
+        let words = |code: &str| Words::read(format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#).as_bytes());
+        let both = Words::read(br#"{"errors":[{"code":"DIGEST_INVALID"},{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#);
+        assert_eq!(kind_of(StatusCode::BAD_REQUEST, &both), RegistryErrorKind::NotFound);
         for (status, code, kind) in [
             (404, "DENIED", RegistryErrorKind::NotFound),
             (400, "DIGEST_INVALID", RegistryErrorKind::Corrupt),

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Words {
-        Words { code: String::new(), text: text.to_owned() }
+        Words { text: text.to_owned(), ..Words::default() }
     }
 
     #[test]

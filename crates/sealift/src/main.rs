@@ -27,7 +27,8 @@ fn surroundings() -> io::Result<Shell> {
         variables: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
-        directory: std::env::current_dir()?,
+        // Whoever stands in a directory that is gone can still do what needs none.
+        directory: std::env::current_dir().unwrap_or_default(),
         stdout: Stream::new(io::stdout()),
         stderr: Stream::new(io::stderr()),
         stdout_terminal: columns(&width, io::stdout().is_terminal()),

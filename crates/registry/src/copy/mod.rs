@@ -26,6 +26,7 @@ use crate::{
     error::error,
     graph::{Node, walk},
     manifest_http::InRepository,
+    retry::{TRIES, backoff},
     transport::Http,
 };
 
@@ -139,12 +140,28 @@ impl Http {
         let hopeful = Copying::new(self, request, root, known, observer);
         match hopeful.run(root, request.tag.as_ref()).await {
             Ok(()) => Ok(hopeful.tally()),
-            Err(_) if hopeful.was_wrong() => {
-                let careful = Copying::new(self, request, root, Known::nothing(), observer).carefully();
-                careful.run(root, request.tag.as_ref()).await?;
-                Ok(careful.tally())
-            }
+            Err(_) if hopeful.was_wrong() => self.copy_carefully(root, request, observer).await,
             Err(failed) => Err(failed),
+        }
+    }
+
+    /// With a question for each blob. A registry that is written to by others at the same time may not find for a moment what
+    /// it has, so it is given that moment.
+    async fn copy_carefully(
+        &self,
+        root: &Node,
+        request: &CopyRequest,
+        observer: &dyn CopyObserver,
+    ) -> Result<CopyTally, RegistryError> {
+        let mut tried = 0;
+        loop {
+            let careful = Copying::new(self, request, root, Known::nothing(), observer).carefully();
+            tried += 1;
+            match careful.run(root, request.tag.as_ref()).await {
+                Ok(()) => return Ok(careful.tally()),
+                Err(_) if careful.was_wrong() && tried < TRIES => self.shared.clock.sleep(backoff(tried)).await,
+                Err(failed) => return Err(failed),
+            }
         }
     }
 }

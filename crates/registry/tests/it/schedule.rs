@@ -10,7 +10,10 @@ use sealift_engine::ports::{
 use sealift_registry::{
     client::Client,
     image::{Built, Format},
-    server::{Config, Logged, Server},
+    server::{
+        Config, Logged, Server,
+        script::{Action, Fault, Nth},
+    },
 };
 
 use crate::support::{assert_complete, client, image, image_for, multi_platform, repository, server};
@@ -101,6 +104,19 @@ async fn what_is_there_and_lost_a_blob_is_made_whole() {
         assert_complete(&b, "app", &image);
         assert_eq!((copied.tally.blobs_copied, copied.tally.blobs_skipped), (1, 2));
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_find_for_a_moment_what_it_has_is_given_that_moment() {
+    let image = image(Format::Oci);
+    let (a, b) = (source(&image).await, server().await);
+    // As docker-registry answers while somebody else writes the same.
+    let body = r#"{"errors":[{"code":"DIGEST_INVALID","message":"x"},{"code":"MANIFEST_BLOB_UNKNOWN","message":"x"}]}"#;
+    let action = Action::Answer { status: 400, headers: Vec::new(), body: body.into() };
+    b.script(Fault::new("*/manifests/v1", action).method(Method::PUT).nth(Nth::First(2)));
+    run(&client(), &request(&a, &b, "app")).await;
+    assert_complete(&b, "app", &image);
+    assert_eq!(b.tags("app"), [("v1".to_owned(), image.digest)]);
 }
 
 #[tokio::test]

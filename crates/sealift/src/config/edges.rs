@@ -5,7 +5,10 @@
 //!   - {from: "ghcr.io/acme/web@sha256:…", to: registry.example/web, tags: [main, {immutable: v1.2}]}
 //! ```
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use sealift_domain::{
     digest::Digest,
@@ -45,14 +48,21 @@ fn yes() -> bool {
 #[serde(untagged)]
 enum Name {
     Moving(Tag),
-    Immutable { immutable: Tag },
+    Immutable(Immutable),
+}
+
+/// A tag that must not move.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Immutable {
+    immutable: Tag,
 }
 
 impl Name {
     fn split(self) -> (Tag, TagMode) {
         match self {
             Self::Moving(tag) => (tag, TagMode::Moving),
-            Self::Immutable { immutable } => (immutable, TagMode::Immutable),
+            Self::Immutable(Immutable { immutable }) => (immutable, TagMode::Immutable),
         }
     }
 }
@@ -90,13 +100,17 @@ fn read(reader: &mut Reader, text: &str) -> Option<Vec<Edge>> {
         if tags.is_empty() {
             reader.push(item.fault("an edge names at least one tag"));
         }
-        let tags: Vec<(Tag, TagMode)> = tags.into_iter().map(Name::split).collect();
+        let mut tags: Vec<(Tag, TagMode)> = tags.into_iter().map(Name::split).collect();
+        let mut seen = HashSet::new();
         for (tag, _) in &tags {
             let before = named.insert((to.clone(), tag.clone()), from.digest);
             if before.is_some_and(|before| before != from.digest) {
                 reader.push(item.fault(format!("{to}:{tag} is to name two digests in this file")));
             }
         }
+        // What is asked for twice is done once; one that must not move is the stricter wish.
+        tags.sort_by_key(|(_, mode)| *mode == TagMode::Moving);
+        tags.retain(|(tag, _)| seen.insert(tag.clone()));
         edges.push(Edge { from, to, tags, referrers });
     }
     Some(edges)
@@ -118,7 +132,7 @@ mod tests {
         let edges = parse_edges(&text, "edges.yaml").unwrap();
         assert_eq!(edges.len(), 2);
         let modes: Vec<(&str, TagMode)> = edges[0].tags.iter().map(|(tag, mode)| (tag.as_str(), *mode)).collect();
-        assert_eq!(modes, [("main", TagMode::Moving), ("v1", TagMode::Immutable)]);
+        assert_eq!(modes, [("v1", TagMode::Immutable), ("main", TagMode::Moving)]);
         assert_eq!((edges[0].referrers, edges[1].referrers), (true, false));
     }
 

@@ -124,7 +124,7 @@ fn an_edge_that_fails_keeps_no_other_from_its_place_and_the_next_run_goes_on() {
     let ran = place.run(&["copy", "--file", "edges.yaml"]);
     assert_ne!(ran.code, Some(0));
     ran.says(&layer.to_string()).says("edge 1").says("is immutable and names").says("edge 3");
-    assert!(ran.stdout.contains("2 tags written, 2 not as asked"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("0 tags in place, 2 written, 2 not as asked"), "{}", ran.stdout);
     assert_eq!(place.production.tags("good"), [("main".to_owned(), good.digest)]);
     assert_eq!(place.production.tags("lost"), []);
     let taken = [("main".to_owned(), good.digest), ("v1".to_owned(), other.digest)];
@@ -132,7 +132,7 @@ fn an_edge_that_fails_keeps_no_other_from_its_place_and_the_next_run_goes_on() {
 
     place.staging.push("app", &lost, None);
     write(&place, &[edge(&place, lost.digest, "lost", "main"), edge(&place, good.digest, "good", "main")]);
-    place.run(&["copy", "--file", "edges.yaml"]).ends(0).says("1 in place, 1 tag written");
+    place.run(&["copy", "--file", "edges.yaml"]).ends(0).says("1 tag in place, 1 written");
     assert_eq!(place.production.tags("lost"), [("main".to_owned(), lost.digest)]);
 }
 
@@ -143,17 +143,27 @@ fn a_host_that_has_had_enough_is_waited_for_by_all_edges() {
     place.production.push("web", &image, Some("v1"));
     place.production.script(Fault::new("*/manifests/*", too_many(Wait::Seconds(1))).nth(Nth::First(3)));
     write(&place, &["v1", "v2", "v3"].map(|tag| edge(&place, image.digest, "web", tag)));
-    place.run(&["copy", "--file", "edges.yaml"]).ends(0).says("1 in place, 2 tags written");
+    place.run(&["copy", "--file", "edges.yaml"]).ends(0).says("1 tag in place, 2 written");
 }
 
 #[test]
-fn a_list_that_cannot_be_read_stops_before_anything_is_written() {
+fn a_list_that_cannot_be_read_fails_its_edges_and_no_others() {
     let (place, image) = (Place::new(), image("a"));
     place.staging.push("app", &image, None);
     place.production.script(Fault::new("*/tags/list", status(403)));
     write(&place, &[edge(&place, image.digest, "web", "v1")]);
     place.run(&["copy", "--file", "edges.yaml"]).ends(4).says("E0303").says("nothing was changed");
+    place.run(&["copy", "--file", "edges.yaml", "--dry-run"]).ends(4).says("E0303");
     assert_eq!(writes(&place.production), 0);
+    let (from, here) = (place.staging.address(), image.digest);
+    let there = format!("  - {{from: '{from}/app@{here}', to: '{from}/mirror', tags: [v1, {{immutable: v1}}]}}\n");
+    write(&place, &[edge(&place, image.digest, "web", "v1"), there]);
+    place
+        .run(&["copy", "--file", "edges.yaml"])
+        .ends(4)
+        .says("edge 1")
+        .says("0 tags in place, 1 written, 1 not as asked");
+    assert_eq!(place.staging.tags("mirror"), [("v1".to_owned(), image.digest)]);
     place.run(&["copy", "--file", "nowhere.yaml"]).ends(2).says("E0101").says("nowhere.yaml");
     place.write("edges.yaml", "edges:\n  - {from: x}\n");
     place.run(&["copy", "--file", "edges.yaml"]).ends(2).says("edges.yaml:2:");
@@ -179,6 +189,9 @@ fn one_platform_is_copied_alone_and_loudly() {
     assert_eq!(place.production.tags("app"), [("v1".to_owned(), arm.digest)]);
     assert!(place.production.manifest("app", amd.digest).is_none());
     place.run(&["copy", &from, &to, "--platform", "linux/s390x"]).ends(9).says("linux/amd64, linux/arm64");
+    for wrong in ["", "nonsense", "linux/", "/amd64", "LINUX/AMD64", "linux/arm/v7/x", "unknown/unknown"] {
+        place.run(&["copy", &from, &to, "--platform", wrong]).ends(2);
+    }
 }
 
 #[test]
@@ -199,4 +212,19 @@ fn a_copy_tells_programs_what_it_took_and_brings_referrers_unless_told_otherwise
     let whole = place.run(&["copy", &from, &to, "--output", "json"]).ends(0).json();
     assert_eq!(whole["referrers"], 1);
     assert!(place.production.manifest("app", sbom.digest).is_some());
+}
+
+#[test]
+fn what_was_not_meant_is_not_done() {
+    let (place, first, second) = (Place::new(), image("first"), image("second"));
+    place.staging.push("app", &first, Some("v1"));
+    place.staging.push("app", &second, Some("v2"));
+    let from = |tag: &str| format!("{}/app:{tag}", place.staging.address());
+    let to = |rest: &str| format!("{}/app{rest}", place.production.address());
+    place.run(&["copy", &from("v1"), &to(":v1"), "--dry-run"]).ends(2).says("--dry-run");
+    let other = to(&format!(":v2@{}", first.digest));
+    place.run(&["copy", &from("v2"), &other]).ends(2).says(&second.digest.to_string());
+    assert_eq!(place.production.log().len(), 0, "nothing was asked there");
+    place.run(&["copy", &from("v1"), &to(&format!(":v1@{}", first.digest))]).ends(0);
+    assert_eq!(place.production.tags("app"), [("v1".to_owned(), first.digest)]);
 }

@@ -33,14 +33,15 @@ const SHOWN: usize = 20;
 pub(super) async fn run(file: &Path, dry: bool, registry: &dyn Registry, global: &Global, shell: &Shell) -> Ends {
     let edges = read(file, shell)?;
     let began = SystemClock.now();
-    let plan = edges::plan(registry, &edges).await.map_err(|error| vec![failure::of_registry(&error)])?;
+    let plan = edges::plan(registry, &edges).await;
     let (found, in_place, to_write) = (as_table(&edges, &plan), plan.in_place, plan.to_write());
     if dry {
         shell.print(&match global.json() {
             true => format!("{}\n", planned(&edges, &plan)),
             false => found.render(&style(shell, global.color())),
         });
-        return Ok(Exit::Ok);
+        let nothing_done = Summary { failed: plan.failed, ..Summary::default() };
+        return ended(&edges, to_write, &nothing_done);
     }
     if !global.json() {
         shell.tell(&found.render(&shell.err(false, global.color()).style()));
@@ -53,9 +54,13 @@ pub(super) async fn run(file: &Path, dry: bool, registry: &dyn Registry, global:
         true => format!("{}\n", as_json(&edges, in_place, &summary, took)),
         false => as_text(&edges, in_place, &summary, took),
     });
+    ended(&edges, to_write, &summary)
+}
+
+fn ended(edges: &[Edge], to_write: u64, summary: &Summary) -> Ends {
     match summary.failed.is_empty() {
         true => Ok(Exit::Ok),
-        false => Err(diagnostics(&edges, to_write, &summary)),
+        false => Err(diagnostics(edges, to_write, summary)),
     }
 }
 
@@ -134,7 +139,7 @@ fn as_json(edges: &[Edge], in_place: u64, summary: &Summary, took: Period) -> Va
         "bytes": bytes,
         "blobs": {"copied": blobs_copied, "mounted": blobs_mounted, "skipped": blobs_skipped},
         "referrers": referrers,
-        "seconds": took.as_duration().as_secs_f64(),
+        "seconds": super::seconds(took),
     })
 }
 
@@ -144,9 +149,10 @@ fn as_text(edges: &[Edge], in_place: u64, summary: &Summary, took: Period) -> St
         n => format!(", {n} not as asked"),
     };
     format!(
-        "{}: {in_place} in place, {} written{failed}; {} in {}\n",
+        "{}: {} in place, {} written{failed}; {} in {}\n",
         human::count(edges.len() as u64, "edge"),
-        human::count(summary.written, "tag"),
+        human::count(in_place, "tag"),
+        summary.written,
         ByteSize::from_bytes(summary.tally.bytes).human(),
         human::duration(took),
     )
@@ -155,7 +161,10 @@ fn as_text(edges: &[Edge], in_place: u64, summary: &Summary, took: Period) -> St
 /// One error for each edge that failed, as far as a reader can take them in.
 fn diagnostics(edges: &[Edge], to_write: u64, summary: &Summary) -> Vec<Diagnostic> {
     let again = "run the same command again: what is in place is not touched";
-    let state = format!("{} of {to_write} tags were written; what arrived stays", summary.written);
+    let state = match to_write {
+        0 => "nothing was changed".to_owned(),
+        n => format!("{} of {n} tags were written; what arrived stays", summary.written),
+    };
     let one = |failed: &Failed| {
         let edge = edges.get(failed.edge)?;
         let tags = failed.tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -5,17 +5,18 @@ mod edges;
 use std::path::PathBuf;
 
 use sealift_domain::{
+    digest::Digest,
     quantity::{ByteSize, Period},
     reference::Reference,
 };
 use sealift_engine::ports::{
     clock::Clock,
     copy::{Copied, CopyRequest},
-    registry::Registry,
+    registry::{Registry, RegistryErrorKind},
 };
 use serde_json::{Value, json};
 
-use super::{Ends, Global, registry_flags::RegistryFlags};
+use super::{Ends, Global, look, registry_flags::RegistryFlags};
 use crate::{
     config::Registries,
     diagnostic::{Diagnostic, catalogue::Exit},
@@ -52,19 +53,47 @@ pub struct Args {
     no_referrers: bool,
     /// Of an index, only the image for this platform, for instance `linux/amd64`. The digest of the index, and what is signed
     /// with it, does not survive that.
-    #[arg(long, value_name = "OS/ARCH")]
+    #[arg(long, value_name = "OS/ARCH", value_parser = platform)]
     platform: Option<String>,
     #[command(flatten)]
     registries: RegistryFlags,
 }
 
+/// `os/architecture[/variant]`, as Go names them (OCI Image Specification 1.1, "Image Index").
+fn platform(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    match (2..=3).contains(&parts.len()) && parts.iter().all(word) && parts[0] != "unknown" {
+        true => Ok(text.to_owned()),
+        false => Err("write system and architecture, for instance `linux/amd64` or `linux/arm/v7`".to_owned()),
+    }
+}
+
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
+    if args.dry_run && args.file.is_none() {
+        return Err(vec![
+            failure::usage("`--dry-run` is for a file of edges").next("`sealift copy --file edges.yaml --dry-run`"),
+        ]);
+    }
+    tokio::select! {
+        ended = work(args, global, shell) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            shell.tell("\ninterrupted: no tag names what is not complete; run the same command again, and only what is missing moves\n");
+            Ok(Exit::Cancelled)
+        }
+    }
+}
+
+async fn work(args: Args, global: &Global, shell: &Shell) -> Ends {
     let flags = args.registries.over(Registries::default(), shell).map_err(|d| vec![d])?;
     let registry = wiring::registry(shell, flags).map_err(|d| vec![d])?;
     match (&args.file, &args.source, &args.destination) {
         (Some(file), ..) => edges::run(file, args.dry_run, registry.as_ref(), global, shell).await,
         (None, Some(source), Some(destination)) => {
-            let request = args.request(source, destination).map_err(|d| vec![d])?;
+            let mut request = args.request(source, destination);
+            if let Some(digest) = destination.digest {
+                request.from.digest = Some(same(registry.as_ref(), source, digest).await.map_err(|d| vec![d])?);
+            }
             copy(request, registry.as_ref(), global, shell).await.map_err(|d| vec![d])
         }
         _ => Err(vec![failure::usage("what is to be copied, and where to?")]),
@@ -72,18 +101,37 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
 }
 
 impl Args {
-    fn request(&self, source: &Reference, destination: &Reference) -> Result<CopyRequest, Diagnostic> {
-        if let (Some(theirs), Some(ours)) = (destination.digest, source.digest)
-            && theirs != ours
-        {
-            return Err(failure::usage(format!("the source is {ours}, and the destination is to be {theirs}")));
-        }
+    fn request(&self, source: &Reference, destination: &Reference) -> CopyRequest {
         let mut request = CopyRequest::new(source.clone(), destination.repository.clone());
-        request.from.digest = source.digest.or(destination.digest);
         request.tag = destination.tag.clone();
         request.referrers = !self.no_referrers;
         request.platform = self.platform.clone();
-        Ok(request)
+        request
+    }
+}
+
+/// The digest that the destination names must be that of the source: a digest that a person gives is compared, never trusted.
+async fn same(registry: &dyn Registry, source: &Reference, wanted: Digest) -> Result<Digest, Diagnostic> {
+    match look::pin(registry, source).await? {
+        Some(pinned) if pinned.digest == wanted => Ok(wanted),
+        Some(pinned) => {
+            Err(failure::usage(format!("{source} is {}, and the destination is to be {wanted}", pinned.digest)))
+        }
+        None => Err(Diagnostic::new("E0301", format!("{source} does not exist"))
+            .state("nothing was changed")
+            .next("check the name and the tag: `sealift look IMAGE`")),
+    }
+}
+
+/// What to do next about a copy that failed.
+fn advised(diagnostic: Diagnostic, kind: RegistryErrorKind) -> Diagnostic {
+    match kind {
+        RegistryErrorKind::Transient | RegistryErrorKind::Corrupt => {
+            diagnostic.next("run the same command again: only what is missing moves")
+        }
+        RegistryErrorKind::TagTaken | RegistryErrorKind::Malformed => diagnostic
+            .next("if it is about what refers to the image: add `--no-referrers`, and only the image is copied"),
+        _ => diagnostic,
     }
 }
 
@@ -98,9 +146,9 @@ async fn copy(
     let copied = registry.copy(&request, &progress::CopyOnly(observer.as_ref())).await;
     observer.finish();
     let copied = copied.map_err(|error| {
-        failure::of_registry(&error)
-            .state("no tag was written; blobs that arrived stay and are found by the next try")
-            .next("run the same command again: only what is missing moves")
+        let diagnostic = failure::of_registry(&error)
+            .state("no tag was written; blobs that arrived stay and are found by the next try");
+        advised(diagnostic, error.kind)
     })?;
     let took = Period::between(began, SystemClock.now());
     if let Some(platform) = &request.platform {
@@ -119,6 +167,11 @@ async fn copy(
     Ok(Exit::Ok)
 }
 
+/// To the millisecond: what is beyond is noise.
+fn seconds(took: Period) -> f64 {
+    took.as_millis() as f64 / 1000.0
+}
+
 fn as_json(copied: &Copied, took: Period) -> Value {
     let tally = &copied.tally;
     json!({
@@ -128,7 +181,7 @@ fn as_json(copied: &Copied, took: Period) -> Value {
         "blobs": {"copied": tally.blobs_copied, "mounted": tally.blobs_mounted, "skipped": tally.blobs_skipped},
         "referrers": tally.referrers,
         "requests": tally.requests,
-        "seconds": took.as_duration().as_secs_f64(),
+        "seconds": seconds(took),
     })
 }
 
