@@ -88,6 +88,9 @@ fn missing_tags_are_found_by_the_list_alone_and_only_they_are_done() {
         "only the tags that exist are asked for, and nothing is written"
     );
 
+    let planned = place.run(&["copy", "--file", "edges.yaml", "--dry-run", "--output", "json"]).ends(0).json();
+    assert_eq!(planned["asked"], json!({"lists": 2, "tags": 2}));
+    assert_eq!(planned["todo"][0]["elsewhere"], json!([{"tag": "main", "names": old.digest}]), "{planned}");
     let summary = place.run(&["copy", "--file", "edges.yaml", "--output", "json"]).ends(0).json();
     assert_eq!(summary["tags"], json!({"in_place": 1, "written": 4, "failed": 0}), "{summary}");
     let tags = |repository: &str| place.production.tags(repository);

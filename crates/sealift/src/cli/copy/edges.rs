@@ -122,6 +122,7 @@ fn planned(edges: &[Edge], plan: &Plan) -> Value {
         "schema_version": 1,
         "edges": edges.len(),
         "tags": {"in_place": plan.in_place, "to_write": plan.to_write()},
+        "asked": {"lists": plan.lists, "tags": plan.asked},
         "todo": todo.collect::<Vec<_>>(),
     })
 }
