@@ -11,7 +11,7 @@ use sealift_engine::ports::registry::RegistryErrorKind;
 use crate::{
     blob::{BlobRef, Chunks},
     error::causes,
-    retry::{Again, Failure, TRIES, backoff},
+    retry::{Again, Failure, LONGEST_WAIT, TRIES, backoff},
     transport::Http,
 };
 
@@ -61,8 +61,8 @@ impl Reading {
             self.in_vain += 1;
             let wait = match failure.again {
                 Again::Backoff if self.in_vain < TRIES && self.breaks > 0 => backoff(self.in_vain),
-                Again::After(wait) if self.in_vain < TRIES && self.breaks > 0 => wait,
-                _ => return Err(given_up(failure)),
+                Again::After(wait) if self.in_vain < TRIES && self.breaks > 0 && wait <= LONGEST_WAIT => wait,
+                _ => return Err(given_up(failure, self.in_vain)),
             };
             self.breaks -= 1;
             self.http.shared.clock.sleep(wait).await;
@@ -120,9 +120,9 @@ impl Reading {
 }
 
 /// A source that was tried often enough is not tried again from the start.
-fn given_up(mut failure: Failure) -> Failure {
+fn given_up(mut failure: Failure, tries: u32) -> Failure {
     if failure.again != Again::Never {
-        failure.error.message.push_str(&format!(" (given up after {TRIES} tries)"));
+        failure.error.message.push_str(&format!(" (given up after {tries} tries)"));
         failure.again = Again::Never;
     }
     failure

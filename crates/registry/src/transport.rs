@@ -317,8 +317,11 @@ impl Http {
         };
         let now = self.shared.clock.now();
         let again = after_answer(status, &headers, &words, now);
-        if let Again::After(wait) = again {
-            host.pause(wait.min(LONGEST_WAIT).after(now));
+        // A wait that is too long is the failure of whoever is told so; nobody else sleeps through a part of it.
+        if let Again::After(wait) = again
+            && wait <= LONGEST_WAIT
+        {
+            host.pause(wait.after(now));
         }
         Err(Failure { error: refused(subject, status, &words), again })
     }

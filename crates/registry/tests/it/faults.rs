@@ -188,6 +188,31 @@ async fn a_wait_of_days_fails_at_once() {
 }
 
 #[tokio::test]
+async fn a_wait_of_days_is_slept_through_by_nobody() {
+    let days = || Action::Answer {
+        status: 429,
+        headers: vec![("retry-after".to_owned(), "86400".to_owned())],
+        body: Bytes::new(),
+    };
+    let (a, image) = source().await;
+    a.script(Fault::new("*/manifests/*", days()).nth(Nth::Only(1)));
+    let clock = FakeClock::new();
+    let client = Client::new(Options::default(), clock.clone()).unwrap();
+    let place = repository(&a, "app");
+    client.manifest(&place.at(image.digest)).await.unwrap_err();
+    client.manifest(&place.at(image.digest)).await.unwrap();
+    assert_eq!(clock.slept(), [], "what others ask for is not held up");
+
+    // The same where a body broke off and its rest is asked for.
+    a.script(Fault::new(&layer(&image), Action::Truncate(1000)).method(Method::GET).nth(Nth::Only(1)));
+    a.script(Fault::new(&layer(&image), days()).method(Method::GET).nth(Nth::From(2)));
+    let stream = client.blob(&place, Digest::of(&image.blobs[1]), 300_000).await.unwrap();
+    let refused = stream.try_collect::<Vec<Bytes>>().await.unwrap_err();
+    assert_eq!(refused.kind, RegistryErrorKind::Transient, "{refused}");
+    assert!(clock.slept().iter().all(|slept| *slept < Period::from_secs(60)), "{:?}", clock.slept());
+}
+
+#[tokio::test]
 async fn a_reset_connection_is_tried_again() {
     let (a, image) = source().await;
     a.script(Fault::new("*", Action::Reset).nth(Nth::First(2)));

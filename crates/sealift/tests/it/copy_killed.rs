@@ -95,3 +95,26 @@ fn a_copy_that_was_killed_goes_on_with_what_had_not_arrived() {
     }
     assert_eq!(Digest::of(&registry.raw(":v1")), image.digest);
 }
+
+#[test]
+fn a_copy_that_is_interrupted_says_what_is_so() {
+    let (place, gate) = (Place::new(), Gate::new());
+    let image = Builder::new().layer(Layer::tar(vec![7; 100_000])).build();
+    place.staging.push("hello", &image, Some("v1"));
+    let held = Digest::of(&image.blobs[1]);
+    let stall = Action::Stall(1000, gate.clone());
+    place.staging.script(Fault::new(&format!("*/blobs/{held}"), stall).method(Method::GET));
+    let (from, to) =
+        (format!("{}/hello:v1", place.staging.address()), format!("{}/hello:v1", place.production.address()));
+    let mut command = place.command(env!("CARGO_BIN_EXE_sealift").as_ref());
+    command.args(["copy", &from, &to]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let run = command.spawn().unwrap();
+    place.block_on(async { tokio::time::timeout(Duration::from_secs(120), gate.arrived()).await }).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&run), rustix::process::Signal::INT).unwrap();
+    let ended = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(10), "{said}");
+    assert!(said.contains("interrupted: no tag names what is not complete"), "{said}");
+    assert_eq!(place.production.tags("hello"), []);
+    gate.open();
+}
