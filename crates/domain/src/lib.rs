@@ -9,6 +9,7 @@ pub mod cost;
 pub mod digest;
 pub mod entry;
 pub mod event;
+pub mod evidence;
 pub mod failure;
 pub mod freeze;
 pub mod gate;

@@ -1,11 +1,7 @@
-//! Signatures of images, as they were found: facts for a gate.
-
-use std::fmt;
+//! Public keys that evidence is signed with.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
-
-use crate::digest::Digest;
 
 /// How the text of a public key begins (RFC 7468, section 13).
 const ARMOUR: &str = "-----BEGIN PUBLIC KEY-----\n";
@@ -56,48 +52,6 @@ impl JsonSchema for PublicKey {
             "minLength": 1,
             "description": "A PEM file with a public key, such as cosign.pub, relative to the configuration.",
         })
-    }
-}
-
-/// The signatures of one image.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signatures {
-    /// Those that can be read, in the order of their manifest.
-    pub read: Vec<ImageSignature>,
-    /// The media types of those that cannot be read yet, such as bundles. Whether they are good is not known.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unread: Vec<String>,
-}
-
-/// One signature and what it proves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageSignature {
-    /// The digest of the bytes that were signed.
-    pub payload: Digest,
-    /// The digest of the image that these bytes speak of; `None` if they are not about an image. Worth nothing without
-    /// [`ImageSignature::signer`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signs: Option<Digest>,
-    /// The key whose signature it is, if it is one of those that were asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signer: Option<Signer>,
-    /// Why it proves nothing, if that is so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why_not: Option<String>,
-}
-
-/// A key that a signature was verified with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signer {
-    /// The key.
-    pub key: PublicKey,
-    /// The SHA-256 of its DER, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
-    pub fingerprint: Digest,
-}
-
-impl fmt::Display for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key {}", self.fingerprint.short())
     }
 }
 

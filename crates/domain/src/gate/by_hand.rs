@@ -4,6 +4,7 @@ use super::{Facts, Finding};
 use crate::promotion::Kind;
 
 pub(super) const CODE: &str = "G002";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str = "A digest that a person names must equal the one verified in the environment before.";
 
 pub(super) fn judge(facts: &Facts) -> Finding {

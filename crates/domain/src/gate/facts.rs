@@ -1,6 +1,6 @@
 //! What gates judge: facts gathered beforehand, each known, missing or unreadable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Finding;
 use crate::{
     digest::Digest,
+    evidence::Evidence,
     freeze::{Freeze, Hold},
     image::Image,
     name::{ComponentName, EnvironmentName},
@@ -15,7 +16,6 @@ use crate::{
     record::{Build, Recorded, Standing},
     release::Release,
     schema::Schema,
-    signature::Signatures,
 };
 
 /// A fact, or why there is none.
@@ -52,9 +52,24 @@ pub struct ComponentFacts {
     pub build: Fact<Recorded<Build>>,
     /// The image as it was read by digest, just now, from the place it would be copied from.
     pub image: Fact<Image>,
-    /// The signatures of the image: missing if it has none in any form, unread if no gate asks for them.
+    /// What others say of the image: attached to it, in its index, or handed in. Missing if there is nothing at all; `None` if
+    /// no gate asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signatures: Option<Fact<Signatures>>,
+    pub evidence: Option<Fact<Vec<Evidence>>>,
+    /// Where the source commit was found; `None` if no gate asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Fact<SourceFacts>>,
+}
+
+/// What a source repository says of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// The repository that was asked, a URL without credentials.
+    pub repository: String,
+    /// The commit that was looked for, in full.
+    pub commit: String,
+    /// The branches, of those that were asked for, that contain it.
+    pub branches: BTreeSet<String>,
 }
 
 /// Everything that gates may judge.

@@ -4,6 +4,7 @@ use super::{Facts, Finding};
 use crate::promotion::Kind;
 
 pub(super) const CODE: &str = "G006";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str = "The target environment is not in a freeze. Rollbacks are exempt.";
 
 pub(super) fn judge(facts: &Facts) -> Finding {

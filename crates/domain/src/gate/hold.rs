@@ -4,6 +4,7 @@ use super::{Facts, Finding};
 use crate::{freeze::HoldScope, promotion::Kind};
 
 pub(super) const CODE: &str = "G005";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str = "Neither a digest of the release nor the target environment is on hold.";
 
 pub(super) fn judge(facts: &Facts) -> Finding {

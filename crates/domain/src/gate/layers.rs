@@ -1,12 +1,17 @@
 //! Every layer is there.
 
-use super::{Facts, Finding, Required};
+use super::{Asks, Facts, Finding, Required};
 
 pub(super) const CODE: &str = "G009";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str = "The registry has the configuration and every layer of every platform, in the stated size.";
 pub(super) const REQUIRE: &str = "layers: required";
 
 pub(super) type Config = Required;
+
+pub(super) fn asks(_: &Config) -> Asks<'_> {
+    Asks::nothing()
+}
 
 pub(super) fn judge(_: &Config, facts: &Facts) -> Finding {
     facts.each_image(|name, image| {

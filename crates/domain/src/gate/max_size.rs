@@ -1,14 +1,19 @@
 //! The image is not larger than allowed.
 
-use super::{Facts, Finding};
+use super::{Asks, Facts, Finding};
 use crate::quantity::ByteSize;
 
 pub(super) const CODE: &str = "G008";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str = "The largest compressed size that the image of one platform may have.";
 pub(super) const REQUIRE: &str = "max_size: 1GB";
 
 /// The limit, compressed and for each platform.
 pub(super) type Config = ByteSize;
+
+pub(super) fn asks(_: &Config) -> Asks<'_> {
+    Asks::nothing()
+}
 
 pub(super) fn judge(config: &Config, facts: &Facts) -> Finding {
     facts.each_image(|name, image| {

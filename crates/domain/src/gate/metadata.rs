@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Fact, Facts, Finding};
+use super::{Asks, Fact, Facts, Finding};
 use crate::image::PlatformImage;
 
 pub(super) const CODE: &str = "G010";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str = "Facts that the image must carry about its origin, present and well formed.";
 pub(super) const REQUIRE: &str = "metadata: [source, revision, created, run_id]";
 
@@ -32,6 +33,10 @@ pub enum Field {
 
 const LABELS: &str = "org.opencontainers.image.";
 const RUN_ID_LABEL: &str = "dev.sealift.run-id";
+
+pub(super) fn asks(_: &Config) -> Asks<'_> {
+    Asks::nothing()
+}
 
 pub(super) fn judge(config: &Config, facts: &Facts) -> Finding {
     let finding = facts.each_image(|name, image| {

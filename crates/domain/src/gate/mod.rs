@@ -5,11 +5,13 @@
 //! these is missing.
 //! Gates are pure: they judge [`Facts`] that were gathered before, and they fail closed.
 
+mod asks;
 mod facts;
 mod registry;
 mod verdict;
 
-pub use facts::{ComponentFacts, DatabaseFacts, Fact, Facts, LiveFacts, Path, TargetFacts};
+pub use asks::Asks;
+pub use facts::{ComponentFacts, DatabaseFacts, Fact, Facts, LiveFacts, Path, SourceFacts, TargetFacts};
 pub use registry::{GateInfo, Required};
 pub use verdict::{Finding, Judged, Verdict};
 

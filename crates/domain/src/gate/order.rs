@@ -4,6 +4,7 @@ use super::{Facts, Finding};
 use crate::promotion::Kind;
 
 pub(super) const CODE: &str = "G003";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str = "A release goes through the environments in their declared order and skips none.";
 
 pub(super) fn judge(facts: &Facts) -> Finding {

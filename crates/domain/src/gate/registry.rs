@@ -10,6 +10,8 @@ pub struct GateInfo {
     pub name: &'static str,
     /// Its code in the error catalogue.
     pub code: &'static str,
+    /// The version of its judgement. It grows when the same facts may get another answer than before.
+    pub version: u32,
     /// One sentence.
     pub summary: &'static str,
     /// The line of configuration that requires it; `None` for a gate that is always required.
@@ -24,8 +26,8 @@ pub enum Required {
     Required,
 }
 
-/// Registers gates. Each name is a module of `gate` with `CODE`, `SUMMARY` and `judge(&Facts)`, and for those `by_choice`
-/// also `Config`, `REQUIRE` and `judge(&Config, &Facts)`.
+/// Registers gates. Each name is a module of `gate` with `CODE`, `VERSION`, `SUMMARY` and `judge(&Facts)`, and for those
+/// `by_choice` also `Config`, `REQUIRE`, `judge(&Config, &Facts)` and `asks(&Config)`, which says what is to be gathered for it.
 macro_rules! gates {
     (
         $(#[$_a:meta])* always { $($always:ident),* $(,)? }
@@ -48,20 +50,29 @@ macro_rules! gates {
 
         /// Every gate there is.
         pub const ALL: &[GateInfo] = &[
-            $(GateInfo { name: stringify!($always), code: $always::CODE, summary: $always::SUMMARY, require: None },)*
+            $(GateInfo { name: stringify!($always), code: $always::CODE, version: $always::VERSION, summary: $always::SUMMARY, require: None },)*
             $(GateInfo {
-                name: stringify!($choice), code: $choice::CODE, summary: $choice::SUMMARY, require: Some($choice::REQUIRE),
+                name: stringify!($choice), code: $choice::CODE, version: $choice::VERSION, summary: $choice::SUMMARY, require: Some($choice::REQUIRE),
             },)*
         ];
 
         impl Gates {
             /// Judges every required gate, in the order of registration.
             pub fn judge(&self, facts: &Facts) -> Vec<Judged> {
-                let mut judged = vec![$(Judged::new(stringify!($always), $always::CODE, $always::judge(facts))),*];
+                let mut judged = vec![$(Judged::new(stringify!($always), $always::CODE, $always::VERSION, $always::judge(facts))),*];
                 $(if let Some(config) = &self.$choice {
-                    judged.push(Judged::new(stringify!($choice), $choice::CODE, $choice::judge(config, facts)));
+                    judged.push(Judged::new(stringify!($choice), $choice::CODE, $choice::VERSION, $choice::judge(config, facts)));
                 })*
                 judged
+            }
+
+            /// What the required gates want to be gathered.
+            pub fn asks(&self) -> Asks<'_> {
+                let mut asks = Asks::nothing();
+                $(if let Some(config) = &self.$choice {
+                    asks = asks.and($choice::asks(config));
+                })*
+                asks
             }
 
             /// The gates that are not required here.

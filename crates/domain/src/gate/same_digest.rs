@@ -4,6 +4,7 @@ use super::{Fact, Facts, Finding};
 use crate::promotion::Kind;
 
 pub(super) const CODE: &str = "G001";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str =
     "The digest of the build record, of the verified release and of the bytes in the registry now are one and the same.";
 

@@ -1,15 +1,20 @@
 //! The release has been verified long enough in the environment before.
 
-use super::{Fact, Facts, Finding};
+use super::{Asks, Fact, Facts, Finding};
 use crate::{promotion::Kind, quantity::Period};
 
 pub(super) const CODE: &str = "G007";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str =
     "How long the release must have been verified without a break in the environment before, by our own receipt.";
 pub(super) const REQUIRE: &str = "soak: 1h";
 
 /// The time that must have passed.
 pub(super) type Config = Period;
+
+pub(super) fn asks(_: &Config) -> Asks<'_> {
+    Asks::nothing()
+}
 
 pub(super) fn judge(config: &Config, facts: &Facts) -> Finding {
     if facts.kind == Kind::Rollback {

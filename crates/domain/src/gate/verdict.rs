@@ -51,6 +51,9 @@ pub struct Judged {
     pub gate: String,
     /// The gate's code in the error catalogue.
     pub code: Code,
+    /// The version of the gate that judged.
+    #[serde(default = "Judged::first", skip_serializing_if = "Judged::is_first")]
+    pub version: u32,
     /// What it found.
     #[serde(flatten)]
     pub finding: Finding,
@@ -84,8 +87,16 @@ impl Finding {
 }
 
 impl Judged {
-    pub(super) fn new(gate: &str, code: &str, finding: Finding) -> Self {
-        Self { gate: gate.to_owned(), code: Code::new(code), finding }
+    pub(super) fn new(gate: &str, code: &str, version: u32, finding: Finding) -> Self {
+        Self { gate: gate.to_owned(), code: Code::new(code), version, finding }
+    }
+
+    fn first() -> u32 {
+        1
+    }
+
+    fn is_first(version: &u32) -> bool {
+        *version == Self::first()
     }
 
     /// Whether the gate passed. Anything else blocks.

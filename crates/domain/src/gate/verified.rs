@@ -7,6 +7,7 @@ use crate::{
 };
 
 pub(super) const CODE: &str = "G004";
+pub(super) const VERSION: u32 = 1;
 pub(super) const SUMMARY: &str = "The release was deployed and verified in the environment before, with no failure since.";
 
 pub(super) fn judge(facts: &Facts) -> Finding {
