@@ -9,6 +9,7 @@ use crate::{
     approval::Proof,
     cost::{Cost, Rebuild},
     digest::Digest,
+    evidence::Form,
     freeze::{Freeze, Hold, HoldScope},
     ledger::Ledger,
     name::{ChannelName, EnvironmentName, PersonId},
@@ -37,6 +38,8 @@ pub enum Event {
     DatabaseRecorded(DatabaseRecorded),
     /// A release was verified outside a promotion, or found wanting.
     VerificationRecorded(VerificationRecorded),
+    /// Evidence about an artifact was handed in.
+    EvidenceRecorded(EvidenceRecorded),
     /// A rebuild was measured, to compare deployments with.
     RebuildMeasured(RebuildMeasured),
     /// Something happened to a promotion.
@@ -89,6 +92,9 @@ pub struct DeploymentRecorded {
     /// What the labels of its images say of the database, as far as they could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
+    /// What the tool that deployed it reported, beside the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Digest>,
 }
 
 /// See [`Event::DatabaseRecorded`].
@@ -113,6 +119,38 @@ pub struct VerificationRecorded {
     pub passed: bool,
     /// What was found, in short.
     pub summary: String,
+}
+
+/// See [`Event::EvidenceRecorded`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceRecorded {
+    /// The artifact that it was handed in for: an image or an index.
+    pub artifact: Digest,
+    /// What it was handed in as.
+    #[serde(rename = "as")]
+    pub handed_in_as: EvidenceKind,
+    /// How it is wrapped.
+    pub form: Form,
+    /// Its bytes, beside the log.
+    pub object: Digest,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+/// What evidence is handed in as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceKind {
+    /// What a scanner found.
+    Scan,
+    /// What is in it.
+    Sbom,
+    /// How tests went.
+    Test,
+    /// How it was built.
+    Provenance,
+    /// Which vulnerabilities do not matter.
+    Vex,
 }
 
 /// See [`Event::RebuildMeasured`].
@@ -230,6 +268,7 @@ impl Event {
             Self::DeploymentRecorded(_) => "deployment-recorded".into(),
             Self::DatabaseRecorded(_) => "database-recorded".into(),
             Self::VerificationRecorded(_) => "verification-recorded".into(),
+            Self::EvidenceRecorded(_) => "evidence-recorded".into(),
             Self::RebuildMeasured(_) => "rebuild-measured".into(),
             Self::Promotion(changed) => format!("promotion.{}", changed.change.name()),
             Self::LeaseTaken(_) => "lease-taken".into(),
@@ -257,7 +296,8 @@ impl Event {
     pub fn evidence(&self) -> Vec<Digest> {
         match self {
             Self::PolicyAccepted(accepted) => accepted.accepted_by.values().flat_map(proof_objects).collect(),
-            Self::DeploymentRecorded(recorded) => recorded.definition.into_iter().collect(),
+            Self::DeploymentRecorded(recorded) => recorded.definition.into_iter().chain(recorded.report).collect(),
+            Self::EvidenceRecorded(recorded) => vec![recorded.object],
             Self::Promotion(changed) => promotion_evidence(&changed.change),
             _ => Vec::new(),
         }
@@ -283,6 +323,9 @@ fn promotion_evidence(event: &PromotionEvent) -> Vec<Digest> {
             Requester::Person { proof, .. } => proof_objects(proof),
             Requester::Unknown => Vec::new(),
         },
+        PromotionEvent::Judged(judgement) => {
+            judgement.facts.into_iter().chain(judgement.objects.iter().copied()).collect()
+        }
         PromotionEvent::Approved(approval) => proof_objects(&approval.proof),
         PromotionEvent::Rejected { proof, .. } => proof_objects(proof),
         PromotionEvent::Done(Done::Prepare { definition }) => vec![*definition],

@@ -1,5 +1,7 @@
 //! Judging a promotion: put the facts together, ask every gate, look for consent, decide what follows.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sealift_domain::{
     approval::{self, Binding, Consent, Parties},
@@ -16,7 +18,7 @@ use crate::{error::EngineError, gather::Gathered, places, silent, world::World};
 
 /// Everything that the gates may judge about a promotion.
 pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Timestamp) -> Result<Facts, EngineError> {
-    let Gathered { mut images, mut signatures, .. } = gathered;
+    let Gathered { mut images, mut evidence, mut sources, .. } = gathered;
     let environment = places::environment(ledger, &promotion.to)?;
     let proving_ground = match promotion.kind {
         Kind::Rollback => Some(&promotion.to),
@@ -31,7 +33,8 @@ pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Ti
     let component = |(name, digest): (&ComponentName, Digest)| {
         let build = ledger.builds.get(&digest).cloned().map_or(Fact::Missing, Fact::Known);
         let image = images.remove(name).unwrap_or(Fact::Unreadable("it was not read".to_owned()));
-        (name.clone(), ComponentFacts { digest, build, image, signatures: signatures.remove(name) })
+        let (evidence, source) = (evidence.remove(name), sources.remove(name));
+        (name.clone(), ComponentFacts { digest, build, image, evidence, source })
     };
     Ok(Facts {
         now,
@@ -127,7 +130,8 @@ pub fn judge(
             }
         },
     };
-    Ok(Judgement { gates, evidence, policy: policy.digest(), next, schema: facts.schema() })
+    let objects = BTreeSet::new();
+    Ok(Judgement { gates, evidence, policy: policy.digest(), next, schema: facts.schema(), facts: None, objects })
 }
 
 /// What follows from gates that do not pass: a wait if each of them passes by itself in time, else the end.

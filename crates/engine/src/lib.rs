@@ -11,6 +11,7 @@ pub mod error;
 pub mod gather;
 pub mod init;
 pub mod judge;
+pub mod keep;
 pub mod meter;
 pub mod outbox;
 pub mod places;

@@ -70,10 +70,13 @@ pub fn sources_of(
     Ok(targets.iter().map(source).collect())
 }
 
-/// Where signatures of a promotion's images may be, nearest first: beside the image that would be copied, beside what it was
-/// copied from in the environment before, and where it was built. A copy leaves signatures behind, and wherever a
-/// signature lies it proves the same.
-pub fn signed_at(ledger: &Ledger, promotion: &Promotion) -> Result<BTreeMap<ComponentName, Vec<Pinned>>, EngineError> {
+/// Where evidence about a promotion's images may be, nearest first: beside the image that would be copied, beside what it was
+/// copied from in the environment before, and where it was built. Some is attached after a copy, and wherever it lies it proves
+/// the same.
+pub fn evidence_at(
+    ledger: &Ledger,
+    promotion: &Promotion,
+) -> Result<BTreeMap<ComponentName, Vec<Pinned>>, EngineError> {
     let sources = sources(ledger, promotion)?;
     let before = match &environment(ledger, &promotion.to)?.from {
         Some(from) => Some(environment(ledger, from)?),

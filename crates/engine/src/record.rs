@@ -62,8 +62,14 @@ pub async fn deployment(
         Expected::Nothing | Expected::Unreadable(_) => None,
     };
     let digest = definition.as_deref().map(sealift_domain::digest::Digest::of);
-    let recorded =
-        DeploymentRecorded { environment: environment.clone(), release, definition: digest, baseline, schema };
+    let recorded = DeploymentRecorded {
+        environment: environment.clone(),
+        release,
+        definition: digest,
+        baseline,
+        schema,
+        report: None,
+    };
     book.commit(|ground| {
         places::environment(ground.ledger, environment)?;
         refuse_while_running(ground.ledger, environment)?;

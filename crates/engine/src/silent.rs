@@ -96,13 +96,13 @@ fn may_be_bridged(judged: &Judged) -> bool {
     judged.gate == SAME_DIGEST || ALL.iter().any(|gate| gate.name == judged.gate && gate.require.is_some())
 }
 
-/// The same facts with every unreadable image, and what could not be read of its signatures, missing.
+/// The same facts with every unreadable image, and what could not be read of the evidence about it, missing.
 fn other(facts: &Facts) -> Facts {
     let mut facts = facts.clone();
     for component in facts.components.values_mut().filter(|c| matches!(c.image, Fact::Unreadable(_))) {
         component.image = Fact::Missing;
-        if matches!(component.signatures, Some(Fact::Unreadable(_))) {
-            component.signatures = Some(Fact::Missing);
+        if matches!(component.evidence, Some(Fact::Unreadable(_))) {
+            component.evidence = Some(Fact::Missing);
         }
     }
     facts

@@ -7,13 +7,8 @@ use sealift_domain::name::{ChannelName, EnvironmentName};
 use crate::{
     error::EngineError,
     ports::{
-        clock::Clock,
-        driver::Driver,
-        host::Host,
-        notifier::Notifier,
-        probe::Prober,
-        registry::Registry,
-        signature::{ImageSignatures, Signatures},
+        clock::Clock, driver::Driver, evidence::EvidenceReader, host::Host, notifier::Notifier, probe::Prober,
+        registry::Registry, signature::Signatures, source::Sources,
     },
 };
 
@@ -30,8 +25,10 @@ pub struct World {
     pub notifiers: BTreeMap<ChannelName, Arc<dyn Notifier>>,
     /// What checks people's signatures.
     pub signatures: Arc<dyn Signatures>,
-    /// What checks signatures of images.
-    pub image_signatures: Arc<dyn ImageSignatures>,
+    /// What reads evidence about images.
+    pub evidence: Arc<dyn EvidenceReader>,
+    /// Source repositories.
+    pub sources: Arc<dyn Sources>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// This machine.

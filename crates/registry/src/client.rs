@@ -19,7 +19,7 @@ use sealift_domain::{
 use sealift_engine::ports::{
     clock::Clock,
     copy::{Copied, CopyObserver, CopyPlan, CopyRequest},
-    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredSignatures, TagMode},
+    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence, TagMode},
 };
 
 use crate::{
@@ -183,8 +183,8 @@ impl Registry for Client {
         self.http().inspect(image).await
     }
 
-    async fn signatures(&self, image: &Pinned) -> Result<StoredSignatures, RegistryError> {
-        self.http().signatures(image).await
+    async fn evidence(&self, image: &Pinned, platforms: &[Digest]) -> Result<Vec<StoredEvidence>, RegistryError> {
+        self.http().evidence(image, platforms).await
     }
 
     async fn referrers(&self, image: &Pinned) -> Result<Vec<Referrer>, RegistryError> {

@@ -7,13 +7,13 @@
 
 pub mod client;
 pub mod credentials;
+pub mod evidence;
 pub mod graph;
 pub mod image;
 pub mod manifest;
 pub mod referrers;
 pub mod secret;
 pub mod server;
-pub mod signatures;
 pub mod tls;
 
 mod auth;

@@ -1,29 +1,28 @@
 //! The only place that picks adapters.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
 
 use sealift_domain::{
     digest::Digest,
+    evidence::{Claim, Evidence, Form, Signer, Trust},
     name::{ChannelName, EnvironmentName},
-    signature::{ImageSignature, PublicKey, Signer},
+    signature::PublicKey,
 };
 use sealift_drivers::{compose::ComposeDriver, process::ProcessDriver};
 use sealift_engine::{
     ports::{
         driver::Driver,
+        evidence::{EvidenceReader, Found},
         log::Log,
         notifier::Notifier,
-        registry::{Registry, SimpleSignature},
-        signature::{ImageSignatures, Signatures},
+        registry::Registry,
+        signature::Signatures,
+        source::Sources,
     },
     world::World,
 };
 use sealift_evidence::{cosign, public_key, sshsig};
+use sealift_forge::git::Git;
 use sealift_probes::{Probes, Webhook};
 use sealift_registry::{
     client::{Client, Options},
@@ -59,32 +58,55 @@ impl Signatures for SshSignatures {
     }
 }
 
-/// Images' signatures, by cosign.
-struct CosignSignatures;
+/// Evidence about images.
+struct Evidences;
 
-impl ImageSignatures for CosignSignatures {
-    fn check(&self, signatures: &[SimpleSignature], keys: &BTreeSet<PublicKey>) -> Result<Vec<ImageSignature>, String> {
-        let read = |key: &PublicKey| public_key::PublicKey::from_pem(key.pem());
-        let parsed: Vec<_> = keys.iter().map(read).collect::<Result<_, _>>().map_err(|why| format!("a key: {why}"))?;
-        let check = |stored: &SimpleSignature| {
-            let checked = match &stored.signature {
-                Some(signature) => cosign::check(&stored.payload, signature, &parsed),
+impl EvidenceReader for Evidences {
+    fn read(&self, found: &[Found], trusts: &[&Trust]) -> Result<Vec<Evidence>, String> {
+        let keys: Vec<&PublicKey> = trusts
+            .iter()
+            .flat_map(|trust| match trust {
+                Trust::Keys(keys) => keys.iter().collect::<Vec<_>>(),
+                Trust::Identity(_) => Vec::new(),
+            })
+            .collect();
+        let parsed = keys.iter().map(|key| public_key::PublicKey::from_pem(key.pem()));
+        let parsed: Vec<_> = parsed.collect::<Result<_, _>>().map_err(|why| format!("a key: {why}"))?;
+        let read = |found: &Found| {
+            let checked = match &found.signature {
+                Some(signature) => cosign::check(&found.bytes, signature, &parsed),
                 None => cosign::Checked::unsigned(),
             };
-            let signer = checked.signer.and_then(|index| {
-                let key = keys.iter().nth(index)?.clone();
-                Some(Signer { key, fingerprint: parsed.get(index)?.fingerprint() })
-            });
-            let payload = Digest::of(&stored.payload);
-            ImageSignature { payload, signs: checked.signs, signer, why_not: checked.why_not }
+            let signer = checked
+                .signer
+                .map(|index| Signer::Key { key: keys[index].clone(), fingerprint: parsed[index].fingerprint() });
+            Evidence {
+                digest: Digest::of(&found.bytes),
+                form: found.form,
+                origin: found.origin.clone(),
+                signature: found.signature.clone(),
+                subjects: checked.signs.into_iter().collect(),
+                signers: signer.into_iter().collect(),
+                claim: Claim::Signature,
+                why_not: checked.why_not,
+            }
         };
-        Ok(signatures.iter().map(check).collect())
+        Ok(found.iter().map(read).collect())
+    }
+
+    fn form_of(&self, _: &[u8]) -> Form {
+        Form::Document
     }
 }
 
-/// What checks signatures of images.
-pub fn image_signatures() -> Arc<dyn ImageSignatures> {
-    Arc::new(CosignSignatures)
+/// What reads evidence about images.
+pub fn evidence() -> Arc<dyn EvidenceReader> {
+    Arc::new(Evidences)
+}
+
+/// Source repositories, by git.
+pub fn sources() -> Arc<dyn Sources> {
+    Arc::new(Git::new())
 }
 
 /// What checks signatures of people.
@@ -129,7 +151,8 @@ pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
         prober: Arc::new(Probes::new(Arc::new(SystemClock), shell.variables.clone())),
         notifiers,
         signatures: signatures(),
-        image_signatures: image_signatures(),
+        evidence: evidence(),
+        sources: sources(),
         clock: Arc::new(SystemClock),
         host: Arc::new(ThisHost::new()),
     })

@@ -52,6 +52,7 @@ fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
         definition: Some(digest("definition")),
         baseline: true,
         schema: Some(Schema::new(8, 7).unwrap()),
+        report: Some(digest("report")),
     };
     let database =
         DatabaseRecorded { environment: environment(), schema: Schema::new(7, 7).unwrap(), reason: reason() };
@@ -60,6 +61,13 @@ fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
         release: release("new"),
         passed: true,
         summary: "2 checks hold".into(),
+    };
+    let handed_in = EvidenceRecorded {
+        artifact: digest("new"),
+        handed_in_as: EvidenceKind::Scan,
+        form: crate::evidence::Form::Document,
+        object: digest("scan"),
+        size: 7,
     };
     let cost = Cost { cpu_ms: 95_000, peak_memory_bytes: 1 << 30, pulled_bytes: None, elapsed_ms: 61_000 };
     let rebuild = Rebuild { command: vec!["docker".into(), "build".into(), ".".into()], cost };
@@ -72,9 +80,10 @@ fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
     vec![
         ("policy-accepted", policy_accepted(), [signed("ana"), signed("bo")].concat()),
         ("build-recorded", Event::BuildRecorded(serde_json::from_value(build).unwrap()), vec![]),
-        ("deployment-recorded", Event::DeploymentRecorded(deployed), vec![digest("definition")]),
+        ("deployment-recorded", Event::DeploymentRecorded(deployed), vec![digest("definition"), digest("report")]),
         ("database-recorded", Event::DatabaseRecorded(database), vec![]),
         ("verification-recorded", Event::VerificationRecorded(verified), vec![]),
+        ("evidence-recorded", Event::EvidenceRecorded(handed_in), vec![digest("scan")]),
         ("rebuild-measured", Event::RebuildMeasured(rebuilt), vec![]),
         ("promotion.requested", asked_by(by("ana")), signed("ana")),
         ("promotion.requested", asked_by(Requester::Unknown), vec![]),

@@ -60,6 +60,9 @@ pub struct Evidence {
     pub form: Form,
     /// Where it was found.
     pub origin: Origin,
+    /// The signature that lay beside the bytes, in base64, where it is no part of them ([`Form::SimpleSigning`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// What it is about, by its own word; for what is signed, by the signer's.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub subjects: BTreeSet<Digest>,

@@ -102,6 +102,11 @@ impl Ledger {
             Event::DeploymentRecorded(recorded) => self.deployment_recorded(recorded, at)?,
             Event::DatabaseRecorded(recorded) => self.database_recorded(recorded, at)?,
             Event::VerificationRecorded(recorded) => self.verification_recorded(recorded, at)?,
+            Event::EvidenceRecorded(recorded) => {
+                let handed_in = self.evidence.entry(recorded.artifact).or_default();
+                handed_in.retain(|before| before.fact.object != recorded.object);
+                handed_in.push(Recorded { at: at.time, receipt: at.body, fact: recorded });
+            }
             Event::RebuildMeasured(measured) => {
                 let rebuild = Recorded { at: at.time, receipt: at.body, fact: measured.rebuild };
                 self.environment(&measured.environment).rebuild = Some(rebuild);
@@ -145,7 +150,7 @@ impl Ledger {
     }
 
     fn deployment_recorded(&mut self, recorded: DeploymentRecorded, at: At) -> Result<(), IllegalEntry> {
-        let DeploymentRecorded { environment, release, definition, baseline, schema } = recorded;
+        let DeploymentRecorded { environment, release, definition, baseline, schema, report: _ } = recorded;
         // What a promotion goes on to verify must be what it switched to.
         self.nothing_runs(&environment)?;
         let record = self.environment(&environment);

@@ -20,6 +20,7 @@ pub use outbox::{Notice, Outbox};
 
 use crate::{
     digest::Digest,
+    event::EvidenceRecorded,
     freeze::{Freeze, Hold, HoldScope},
     gate::{DatabaseFacts, LiveFacts, TargetFacts},
     name::{EnvironmentName, PersonId},
@@ -40,6 +41,9 @@ pub struct Ledger {
     pub contacts: BTreeMap<PersonId, Contact>,
     /// What was built.
     pub builds: BTreeMap<Digest, Recorded<Build>>,
+    /// What was handed in about artifacts, by the artifact, the newest last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<Digest, Vec<Recorded<EvidenceRecorded>>>,
     /// What was built last.
     pub newest_build: Option<Digest>,
     /// What every environment has seen.

@@ -1,5 +1,7 @@
 //! What can happen to a promotion.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Done, Kind, PromotionId, Requester, Step, Wait};
@@ -56,6 +58,12 @@ pub struct Judgement {
     /// What the labels of its images say of the database; `None` where they say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
+    /// The facts that were judged, as JSON beside the log, so that the judgement can be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Digest>,
+    /// The evidence that the facts were read from, beside the log.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub objects: BTreeSet<Digest>,
 }
 
 /// What follows from a judgement.

@@ -3,9 +3,11 @@
 pub mod clock;
 pub mod copy;
 pub mod driver;
+pub mod evidence;
 pub mod host;
 pub mod log;
 pub mod notifier;
 pub mod probe;
 pub mod registry;
 pub mod signature;
+pub mod source;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use sealift_domain::{
     digest::Digest,
+    evidence::Form,
     image::Image,
     reference::{Pinned, Repository, Tag},
 };
@@ -22,23 +23,21 @@ pub struct RawManifest {
     pub digest: Digest,
 }
 
-/// A signature over a small document, as cosign 2 stores them beside an image. Nothing about it is verified but the digest
-/// of its payload.
+/// Something that lies beside an artifact and says something of it. Nothing about it is verified but its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SimpleSignature {
-    /// The bytes that were signed.
-    pub payload: Bytes,
-    /// The signature in base64; `None` if the registry holds the payload without one.
+pub struct StoredEvidence {
+    /// How it is wrapped; `None` if nothing here reads what it is.
+    pub form: Option<Form>,
+    /// Its media type, or the type of artifact where that says more.
+    pub kind: String,
+    /// Its digest; of its manifest where it is not read.
+    pub digest: Digest,
+    /// Its bytes; none where it is not read.
+    pub bytes: Bytes,
+    /// The signature that was stored with it, in base64 ([`Form::SimpleSigning`]).
     pub signature: Option<String>,
-}
-
-/// What is stored as the signatures of an image in the form of cosign 2.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoredSignatures {
-    /// The signatures, in the order of their manifest.
-    pub simple: Vec<SimpleSignature>,
-    /// The media types of layers beside them that are no such signature.
-    pub other: Vec<String>,
+    /// The index of which it is a part, named by its digest.
+    pub index: Option<Digest>,
 }
 
 /// A manifest that refers to another as its subject (OCI Image Specification 1.1, "Referrers").
@@ -121,10 +120,10 @@ pub trait Registry: Send + Sync {
     /// Reads an image by digest: manifests, configuration, and whether every blob is there.
     async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError>;
 
-    /// The signatures that cosign 2 stored for an image, under the tag `sha256-<hex>.sig` of its repository. Only where
-    /// there is no such tag, there are none: a tag that leads nowhere is an error. At most 64 signatures with payloads of at
-    /// most 64 KiB are read, more are [`RegistryErrorKind::Malformed`].
-    async fn signatures(&self, image: &Pinned) -> Result<StoredSignatures, RegistryError>;
+    /// What lies beside an image and beside the images of its `platforms`: signatures and attestations under the tags of cosign 2,
+    /// referrers, and what BuildKit put into the index. A tag or list that leads nowhere is an error, not a lack of evidence. At
+    /// most 256 pieces of at most 64 MiB, 128 MiB in total, are read; more is [`RegistryErrorKind::Malformed`].
+    async fn evidence(&self, image: &Pinned, platforms: &[Digest]) -> Result<Vec<StoredEvidence>, RegistryError>;
 
     /// The manifests that refer to an image, from the registry's list or, where it keeps none, from the fallback tag
     /// `sha256-<hex>`. A list with more pages than are read is [`RegistryErrorKind::Malformed`], never shortened.

@@ -14,7 +14,7 @@ use sealift_domain::{
     event::{Event, LeaseReleased, PromotionChanged},
     gate::Judged,
     ledger::Ledger,
-    promotion::{Intent, Next, Promotion, PromotionEvent, PromotionId, Status, Step, Wait},
+    promotion::{Intent, Judgement, Next, Promotion, PromotionEvent, PromotionId, Status, Step, Wait},
     quantity::Period,
 };
 
@@ -22,7 +22,7 @@ use crate::{
     book::{Book, Decision, Draft, Ground},
     decide::promotion,
     error::EngineError,
-    gather, judge, meter, outbox, places,
+    gather, judge, keep, meter, outbox, places,
     ports::driver::{Deployment, Driver},
     progress::{Observer, Progress},
     request::change,
@@ -140,7 +140,7 @@ impl<'a> Worker<'a> {
     async fn judge(&self, id: PromotionId) -> Result<(), EngineError> {
         let began = self.world.clock.now();
         let ledger = self.book.ledger().await?;
-        let gathered = gather::gather(self.world, &ledger, promotion(&ledger, id)?).await?;
+        let gathered = gather::gather(self.book, self.world, &ledger, promotion(&ledger, id)?).await?;
         let on_host = silent::rests_on_host(self.world, &ledger, promotion(&ledger, id)?, &gathered).await?;
         let definition = judge::definition(self.world, promotion(&ledger, id)?)?;
         let judged = self
@@ -153,9 +153,12 @@ impl<'a> Worker<'a> {
                 }
                 let facts = judge::facts(ground.ledger, promotion, gathered.clone(), ground.now)?;
                 let judgement = judge::judge(ground.ledger, promotion, &facts, definition, on_host)?;
-                let value = (judgement.gates.clone(), judgement.next.clone());
-                let news = PromotionEvent::Judged(judgement);
-                Ok(Decision { drafts: self.judged(ground, promotion, news, &value.1)?, value: Some(value) })
+                let value = Some((judgement.gates.clone(), judgement.next.clone()));
+                if says_nothing_new(promotion, &judgement) {
+                    return Ok(Decision::nothing(value));
+                }
+                let kept = keep::keep(judgement, facts, &gathered, (definition, on_host))?;
+                Ok(Decision { drafts: self.judged(ground, promotion, kept)?, value })
             })
             .await?;
         if let Some((gates, next)) = judged {
@@ -168,18 +171,13 @@ impl<'a> Worker<'a> {
         &self,
         ground: &Ground<'_>,
         promotion: &Promotion,
-        news: PromotionEvent,
-        next: &Next,
+        (judgement, evidence): (Judgement, Vec<Vec<u8>>),
     ) -> Result<Vec<Draft>, EngineError> {
-        let PromotionEvent::Judged(judgement) = &news else { return Ok(Vec::new()) };
-        if says_nothing_new(promotion, judgement) {
-            return Ok(Vec::new());
-        }
         let mut drafts = Vec::new();
-        if matches!(next, Next::Admit { .. }) {
+        if matches!(judgement.next, Next::Admit { .. }) {
             drafts.extend(lease::claim(ground, promotion, self.world.host.as_ref())?);
         }
-        drafts.push(change(promotion.id, news).into());
+        drafts.push(Draft { event: change(promotion.id, PromotionEvent::Judged(judgement)), evidence });
         Ok(drafts)
     }
 
@@ -310,7 +308,7 @@ fn key(id: PromotionId) -> String {
 }
 
 /// Whether a judgement would only repeat what the promotion waits for already.
-fn says_nothing_new(promotion: &Promotion, judgement: &sealift_domain::promotion::Judgement) -> bool {
+fn says_nothing_new(promotion: &Promotion, judgement: &Judgement) -> bool {
     use sealift_domain::promotion::Stage;
     let (Stage::Waiting(now), Next::Wait(next)) = (&promotion.stage, &judgement.next) else { return false };
     let same_wait = match (now, next) {

@@ -18,6 +18,7 @@ use sealift_domain::{
     check::{AvailabilityCheck, Check},
     digest::Digest,
     event::Holder,
+    evidence::{Evidence, Form, Trust},
     image::{Image, PlatformImage},
     name::{ComponentName, EnvironmentName},
     notice::NoticeKind,
@@ -28,7 +29,6 @@ use sealift_domain::{
     record::Build,
     reference::{Pinned, Repository, Tag},
     release::Release,
-    signature::{ImageSignature, PublicKey},
     undo::Observed,
 };
 use sealift_engine::{
@@ -38,15 +38,14 @@ use sealift_engine::{
         clock::{Clock, Entropy},
         copy::{Copied, CopyObserver, CopyPlan, CopyRequest, CopyTally},
         driver::{Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
+        evidence::{EvidenceReader, Found},
         host::Host,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
         probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
-        registry::{
-            RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, SimpleSignature, StoredSignatures,
-            TagMode,
-        },
-        signature::{ImageSignatures, Signatures},
+        registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence, TagMode},
+        signature::Signatures,
+        source::{SourceError, Sources},
     },
     record,
     request::{self, Ask},
@@ -186,8 +185,8 @@ impl Registry for StubRegistry {
         Ok(futures_util::stream::empty().boxed())
     }
 
-    async fn signatures(&self, _: &Pinned) -> Result<StoredSignatures, RegistryError> {
-        Ok(StoredSignatures::default())
+    async fn evidence(&self, _: &Pinned, _: &[Digest]) -> Result<Vec<StoredEvidence>, RegistryError> {
+        Ok(Vec::new())
     }
 
     async fn referrers(&self, _: &Pinned) -> Result<Vec<Referrer>, RegistryError> {
@@ -438,9 +437,20 @@ impl Signatures for NoSignatures {
     }
 }
 
-impl ImageSignatures for NoSignatures {
-    fn check(&self, _: &[SimpleSignature], _: &BTreeSet<PublicKey>) -> Result<Vec<ImageSignature>, String> {
+impl EvidenceReader for NoSignatures {
+    fn read(&self, _: &[Found], _: &[&Trust]) -> Result<Vec<Evidence>, String> {
         Ok(Vec::new())
+    }
+
+    fn form_of(&self, _: &[u8]) -> Form {
+        Form::Document
+    }
+}
+
+#[async_trait]
+impl Sources for NoSignatures {
+    async fn branches_with(&self, _: &str, _: &str, _: &[&str]) -> Result<BTreeSet<String>, SourceError> {
+        Ok(BTreeSet::new())
     }
 }
 
@@ -531,7 +541,8 @@ impl Stage {
             notifiers: [("hook".parse().unwrap(), Arc::new(StubNotifier(self.script.clone())) as Arc<dyn Notifier>)]
                 .into(),
             signatures: Arc::new(NoSignatures),
-            image_signatures: Arc::new(NoSignatures),
+            evidence: Arc::new(NoSignatures),
+            sources: Arc::new(NoSignatures),
             clock: self.clock.clone(),
             host: Arc::new(StubHost { run: run.into(), gone: self.gone.clone() }),
         }

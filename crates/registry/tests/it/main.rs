@@ -4,6 +4,7 @@
 
 mod auth;
 mod copy;
+mod evidence;
 mod faults;
 mod graphs;
 mod honest;
@@ -13,6 +14,5 @@ mod misbehaviour;
 mod real_registry;
 mod schedule;
 mod server;
-mod signatures;
 mod support;
 mod tags;

@@ -75,7 +75,7 @@ pub(super) async fn trial(
     };
     let now = SystemClock.now();
     let promotion = Promotion::request(PromotionId(ledger.size), request, now);
-    let gathered = gather::gather(&session.world, &ledger, &promotion).await.map_err(engine)?;
+    let gathered = gather::gather(&session.book, &session.world, &ledger, &promotion).await.map_err(engine)?;
     let facts = judge::facts(&ledger, &promotion, gathered, now).map_err(engine)?;
     let definition = judge::definition(&session.world, &promotion).map_err(engine)?;
     let judgement = judge::judge(&ledger, &promotion, &facts, definition, false).map_err(engine)?;

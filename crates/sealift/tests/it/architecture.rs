@@ -35,7 +35,8 @@ fn arrows(metadata: &Value) -> BTreeMap<String, Vec<String>> {
 #[test]
 fn arrows_between_crates_point_the_way_the_architecture_says() {
     let metadata = metadata();
-    let adapters = ["sealift-registry", "sealift-store", "sealift-drivers", "sealift-probes", "sealift-evidence"];
+    let adapters =
+        ["sealift-registry", "sealift-store", "sealift-drivers", "sealift-probes", "sealift-evidence", "sealift-forge"];
     let arrows = arrows(&metadata);
     for (from, targets) in &arrows {
         for to in targets {

@@ -10,10 +10,10 @@ use sealift::demo::images;
 use sealift_domain::digest::Digest;
 use sealift_engine::ports::registry::RawManifest;
 use sealift_registry::{
+    evidence::{MAX_PAYLOAD, MAX_PIECES, SIGNATURE_ANNOTATION, SIMPLE_SIGNING, signature_tag},
     image::{Builder, Built, Format, Layer, index},
     manifest::{OCI_INDEX, OCI_MANIFEST},
     server::script::{Action, Fault, status},
-    signatures::{MAX_PAYLOAD, MAX_SIGNATURES, SIGNATURE_ANNOTATION, SIMPLE_SIGNING, signature_tag},
 };
 use serde_json::{Value, json};
 
@@ -194,13 +194,9 @@ fn only_a_right_signature_over_this_digest_by_this_key_opens_the_gate() {
         (vec![key.sign("{}")], "fail", "no payload of cosign"),
         (vec![by_another.clone(), altered.clone()], "fail", "none of 2 signatures of app is valid"),
         (vec![key.sign(&payload("hello", other))], "error", "is foreign: its key is trusted, and it signs sha256:"),
-        (vec![Layer::tar("an image, not signatures")], "error", "in a form that this gate does not read yet"),
-        (vec![bare.clone(); MAX_SIGNATURES + 1], "error", "it lists 65 layers; the limit is 64"),
-        (
-            vec![key.sign(&" ".repeat(MAX_PAYLOAD as usize + 1))],
-            "error",
-            "a payload has 65537 bytes; the limit is 65536",
-        ),
+        (vec![Layer::tar("an image, not signatures")], "error", "in a form that this gate does not read"),
+        (vec![bare.clone(); MAX_PIECES + 1], "error", "there are more than 256 pieces of evidence"),
+        (vec![key.sign(&" ".repeat(MAX_PAYLOAD as usize + 1))], "error", "it has 65537 bytes; the limit is 65536"),
     ] {
         store(&place, digest, layers);
         blocks(&place, verdict, words);
@@ -271,7 +267,7 @@ fn signatures_in_other_forms_are_named_and_never_called_unsigned() {
     place.staging.put_manifest("hello", referrer(&place, digest, "application/spdx+json"), None);
     blocks(&place, "fail", "app is not signed");
     place.staging.put_manifest("hello", referrer(&place, digest, BUNDLE), None);
-    blocks(&place, "error", &format!("in a form that this gate does not read yet: {BUNDLE}"));
+    blocks(&place, "error", &format!("in a form that this gate does not read: {BUNDLE}"));
     place.staging.put_manifest("hello", referrer(&place, digest, NOTATION), None);
     blocks(&place, "error", &format!("{NOTATION}, {BUNDLE}"));
     store(&place, digest, [Key::new().sign(&payload("hello", digest))]);

@@ -93,6 +93,8 @@ pub(super) fn judgement(passed: bool, next: Next) -> PromotionEvent {
         policy: digest("policy 2"),
         next,
         schema: None,
+        facts: None,
+        objects: std::collections::BTreeSet::new(),
     })
 }
 

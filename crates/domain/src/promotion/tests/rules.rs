@@ -71,6 +71,8 @@ fn nothing_is_decided_without_judging_a_gate() {
             policy: digest("policy"),
             next,
             schema: None,
+            facts: None,
+            objects: std::collections::BTreeSet::new(),
         });
         assert!(refusal(Stage::Judging, event).ends_with("(no gate was judged)"));
     }

@@ -57,7 +57,13 @@ pub(super) fn facts(world: &World, promotion: &Promotion) -> Facts {
         let build = ledger.builds.get(&digest).cloned().map_or(Fact::Missing, Fact::Known);
         (
             name.clone(),
-            ComponentFacts { digest, build, image: Fact::Known(image(digest, labels(name))), signatures: None },
+            ComponentFacts {
+                digest,
+                build,
+                image: Fact::Known(image(digest, labels(name))),
+                evidence: None,
+                source: None,
+            },
         )
     });
     let verified_there = declared.as_ref().and_then(|place| ledger.environments.get(place)?.verified_now().cloned());
@@ -123,7 +129,15 @@ pub(super) fn judge(world: &World, id: PromotionId) -> Judgement {
             None => Next::Refuse(failure("a gate refused")),
         }
     };
-    Judgement { gates, evidence, policy: policy.digest(), next, schema: facts.schema() }
+    Judgement {
+        gates,
+        evidence,
+        policy: policy.digest(),
+        next,
+        schema: facts.schema(),
+        facts: None,
+        objects: std::collections::BTreeSet::new(),
+    }
 }
 
 /// What a person signs about a promotion as it stands now.

@@ -41,6 +41,7 @@ impl World {
                     definition: None,
                     baseline,
                     schema: self.labels(&release(*n)).map(schema),
+                    report: None,
                 };
                 let free = self.ledger.running_promotion(&recorded.environment).is_none();
                 assert_eq!(self.write(Event::DeploymentRecorded(recorded)).is_ok(), free);

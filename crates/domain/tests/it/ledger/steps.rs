@@ -44,6 +44,7 @@ impl World {
             definition,
             baseline,
             schema: labels,
+            report: None,
         }))
     }
 

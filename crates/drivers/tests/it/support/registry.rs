@@ -19,7 +19,7 @@ use sealift_domain::{
 };
 use sealift_engine::ports::{
     copy::{Copied, CopyObserver, CopyPlan, CopyRequest},
-    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredSignatures, TagMode},
+    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence, TagMode},
 };
 use serde_json::{Value, json};
 
@@ -160,7 +160,7 @@ impl Registry for FakeRegistry {
         Ok(stream::iter(parts).boxed())
     }
 
-    async fn signatures(&self, _: &Pinned) -> Result<StoredSignatures, RegistryError> {
+    async fn evidence(&self, _: &Pinned, _: &[Digest]) -> Result<Vec<StoredEvidence>, RegistryError> {
         unsupported()
     }
 

@@ -45,7 +45,8 @@ pub(crate) fn made_up(clock: Arc<TurnedClock>) -> Result<World, Failed> {
         prober: Arc::new(MadeUpChecks),
         notifiers: std::collections::BTreeMap::new(),
         signatures: wiring::signatures(),
-        image_signatures: wiring::image_signatures(),
+        evidence: wiring::evidence(),
+        sources: wiring::sources(),
         clock,
         host: Arc::new(ThisHost::new()),
     })

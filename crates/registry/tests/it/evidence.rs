@@ -1,16 +1,19 @@
 //! What is stored beside an image: signatures under their tag, and referrers.
 
-use sealift_domain::digest::Digest;
-use sealift_engine::ports::registry::{Referrer, Registry, RegistryErrorKind, SimpleSignature};
+use sealift_domain::{digest::Digest, evidence::Form};
+use sealift_engine::ports::registry::{RawManifest, Referrer, Registry, RegistryErrorKind, StoredEvidence};
 use sealift_registry::{
+    evidence::{
+        ENVELOPE, MAX_PIECES, REFERENCE_TYPE, SIGNATURE_ANNOTATION, SIMPLE_SIGNING, STATEMENT, attestation_tag,
+        signature_tag,
+    },
     image::{Builder, Built, Format, Layer},
-    manifest::OCI_INDEX,
+    manifest::{OCI_INDEX, OCI_MANIFEST},
     referrers::MAX_PAGES,
     server::{
         Server,
         script::{Action, Fault, status},
     },
-    signatures::{SIGNATURE_ANNOTATION, SIMPLE_SIGNING, signature_tag},
 };
 use serde_json::json;
 
@@ -46,27 +49,86 @@ fn kinds(referrers: &[Referrer]) -> Vec<&str> {
     referrers.iter().map(|referrer| referrer.artifact_type.as_str()).collect()
 }
 
+/// What was found, in short: form, bytes and whether it is part of the index.
+fn told(found: &[StoredEvidence]) -> Vec<(Option<Form>, &[u8], bool)> {
+    found.iter().map(|piece| (piece.form, piece.bytes.as_ref(), piece.index.is_some())).collect()
+}
+
 #[tokio::test]
-async fn signatures_are_read_by_digest_with_their_exact_bytes() {
+async fn signatures_and_attestations_are_read_by_digest_with_their_exact_bytes() {
     let a = server().await;
     let image = image(Format::Oci);
     a.push("app", &image, None);
     let pinned = repository(&a, "app").at(image.digest);
-    assert_eq!(client().signatures(&pinned).await.unwrap().simple, []);
+    assert_eq!(client().evidence(&pinned, &[]).await.unwrap(), []);
     let unsigned = Layer::of_type(SIMPLE_SIGNING, " { } ");
     let signatures = stored(vec![signed("{\"a\":1}"), unsigned, Layer::tar("tar")]);
     a.push("app", &signatures, Some(&sig(image.digest)));
+    let attestations = stored(vec![Layer::of_type(ENVELOPE, "envelope")]);
+    a.push("app", &attestations, Some(&attestation_tag(image.digest).unwrap().to_string()));
     a.clear_log();
-    let read = client().signatures(&pinned).await.unwrap();
-    let signature = Some("c2lnbmF0dXJl".to_owned());
-    let first = SimpleSignature { payload: "{\"a\":1}".into(), signature };
-    assert_eq!(read.simple, [first, SimpleSignature { payload: " { } ".into(), signature: None }]);
-    assert_eq!(read.other, ["application/vnd.oci.image.layer.v1.tar"]);
+    let read = client().evidence(&pinned, &[]).await.unwrap();
+    let simple = Some(Form::SimpleSigning);
+    assert_eq!(
+        told(&read),
+        [
+            (simple, &b"{\"a\":1}"[..], false),
+            (simple, b" { } ", false),
+            (None, b"", false),
+            (Some(Form::Envelope), b"envelope", false)
+        ]
+    );
+    assert_eq!(read[0].signature.as_deref(), Some("c2lnbmF0dXJl"));
+    assert_eq!((&read[1].signature, read[2].kind.as_str()), (&None, "application/vnd.oci.image.layer.v1.tar"));
     assert_eq!(count(&a, "GET", ".sig"), 0, "the tag is resolved, and read by digest: {:?}", a.log());
 }
 
 #[tokio::test]
-async fn a_tag_that_leads_nowhere_is_an_error_and_not_an_image_without_signatures() {
+async fn bundles_are_read_from_referrers_and_what_nothing_reads_is_named() {
+    let a = server().await;
+    let image = image(Format::Oci);
+    a.push("app", &image, None);
+    let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let notation = "application/vnd.cncf.notary.signature";
+    for (kind, layer) in
+        [(bundle, Layer::of_type(bundle, "bundle")), (notation, Layer::of_type("application/jose+json", "jws"))]
+    {
+        let referrer = Builder::new().artifact_type(kind).subject(&image).layer(layer).build();
+        a.push("app", &referrer, None);
+    }
+    let read = client().evidence(&repository(&a, "app").at(image.digest), &[]).await.unwrap();
+    let mut kinds: Vec<_> = read.iter().map(|piece| (piece.form, piece.kind.as_str())).collect();
+    kinds.sort();
+    assert_eq!(kinds, [(None, notation), (Some(Form::Bundle), bundle)]);
+}
+
+#[tokio::test]
+async fn what_is_in_the_index_is_told_from_what_lies_beside_it_or_beside_a_platform() {
+    let a = server().await;
+    let platform = image(Format::Oci);
+    let statement = Builder::new().layer(Layer::of_type(STATEMENT, "in the index")).build();
+    let listed = |built: &Built, annotations: serde_json::Value| json!({"mediaType": OCI_MANIFEST, "digest": built.digest, "size": built.root().unwrap().bytes.len(), "annotations": annotations});
+    let body = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [
+        listed(&platform, json!({})),
+        listed(&statement, json!({REFERENCE_TYPE: "attestation-manifest"})),
+    ]});
+    let bytes = bytes::Bytes::from(body.to_string());
+    let index = Digest::of(&bytes);
+    for built in [&platform, &statement] {
+        a.push("app", built, None);
+    }
+    a.put_manifest("app", RawManifest { bytes, media_type: OCI_INDEX.to_owned(), digest: index }, None);
+    let injected = Builder::new().subject(&platform).layer(Layer::of_type(STATEMENT, "injected")).build();
+    a.push("app", &injected, None);
+    let read = client().evidence(&repository(&a, "app").at(index), &[platform.digest]).await.unwrap();
+    let mut told = told(&read);
+    told.sort();
+    let form = Some(Form::Statement);
+    assert_eq!(told, [(form, &b"in the index"[..], true), (form, b"injected", false)]);
+}
+
+#[tokio::test]
+async fn a_tag_or_a_list_that_leads_nowhere_is_an_error_and_not_a_lack_of_evidence() {
     let a = server().await;
     let image = image(Format::Oci);
     a.push("app", &image, None);
@@ -74,19 +136,24 @@ async fn a_tag_that_leads_nowhere_is_an_error_and_not_an_image_without_signature
     let signatures = stored(vec![signed("{}")]);
     a.push("app", &signatures, Some(&sig(image.digest)));
     a.script(Fault::new(&format!("*/manifests/{}", signatures.digest), status(404)));
-    let refused = client().signatures(&pinned).await.unwrap_err();
+    let refused = client().evidence(&pinned, &[]).await.unwrap_err();
+    assert_eq!(refused.kind, RegistryErrorKind::NotFound, "{refused}");
+
+    let (_a, pinned) = listing([(String::new(), page(&["gone"], None))]).await;
+    let refused = client().evidence(&pinned, &[]).await.unwrap_err();
     assert_eq!(refused.kind, RegistryErrorKind::NotFound, "{refused}");
 }
 
 #[tokio::test]
-async fn something_else_under_the_tag_is_refused() {
+async fn more_pieces_than_are_read_are_an_error() {
     let a = server().await;
     let image = image(Format::Oci);
-    let index = sealift_registry::image::index(Format::Oci, std::slice::from_ref(&image));
-    a.push("app", &index, Some(&sig(image.digest)));
-    let refused = client().signatures(&repository(&a, "app").at(image.digest)).await.unwrap_err();
-    assert_eq!(refused.kind, RegistryErrorKind::Malformed);
-    assert!(refused.message.contains("it is an index, not signatures"), "{refused}");
+    a.push("app", &image, None);
+    let pinned = repository(&a, "app").at(image.digest);
+    a.push("app", &stored(vec![signed("{}"); MAX_PIECES + 1]), Some(&sig(image.digest)));
+    let refused = client().evidence(&pinned, &[]).await.unwrap_err();
+    assert_eq!(refused.kind, RegistryErrorKind::Malformed, "{refused}");
+    assert!(refused.message.contains("more than 256 pieces"), "{refused}");
 }
 
 /// A server whose list of referrers is scripted, and an image on it.
