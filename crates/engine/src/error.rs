@@ -112,6 +112,9 @@ pub enum EngineError {
         /// Why.
         why: NotCounted,
     },
+    /// Evidence is not what it should be, or not about what it should be about.
+    #[error("{0}")]
+    Evidence(String),
     /// A registry failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),

@@ -3,6 +3,7 @@
 use sealift_domain::{
     check::Check,
     cost::Rebuild,
+    digest::Digest,
     event::{
         DatabaseRecorded, DeploymentRecorded, Event, FreezeLifted, FreezePlaced, HoldPlaced, HoldReleased,
         RebuildMeasured, VerificationRecorded,
@@ -46,35 +47,47 @@ pub async fn build(book: &Book, world: &World, build: Build) -> Result<(), Engin
     put(book, Event::BuildRecorded(build)).await
 }
 
+/// What runs somewhere without our having brought it there.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The release.
+    pub release: Release,
+    /// What it was started from, if its driver knows.
+    pub definition: Option<Vec<u8>>,
+    /// Whether it is taken as the first release to go back to.
+    pub baseline: bool,
+    /// What the tool that deployed it reported.
+    pub report: Option<Vec<u8>>,
+}
+
 /// Records what runs in an environment without our having brought it there.
 pub async fn deployment(
     book: &Book,
     world: &World,
     environment: &EnvironmentName,
-    release: Release,
-    definition: Option<Vec<u8>>,
-    baseline: bool,
+    found: Found,
 ) -> Result<(), EngineError> {
+    let Found { release, definition, baseline, report } = found;
     let images = places::targets(book.ledger().await?.as_ref(), &release, environment)?;
     // It runs already. Labels that cannot be read are no reason not to record it; whoever needs them later fails closed.
     let schema = match database::read_schema(world.registry.as_ref(), &images).await {
         Expected::Schema(schema) => Some(schema),
         Expected::Nothing | Expected::Unreadable(_) => None,
     };
-    let digest = definition.as_deref().map(sealift_domain::digest::Digest::of);
+    let digest = definition.as_deref().map(Digest::of);
     let recorded = DeploymentRecorded {
         environment: environment.clone(),
         release,
         definition: digest,
         baseline,
         schema,
-        report: None,
+        report: report.as_deref().map(Digest::of),
     };
     book.commit(|ground| {
         places::environment(ground.ledger, environment)?;
         refuse_while_running(ground.ledger, environment)?;
         let mut draft: crate::book::Draft = Event::DeploymentRecorded(recorded.clone()).into();
-        draft.evidence.extend(definition.clone());
+        draft.evidence.extend(definition.clone().into_iter().chain(report.clone()));
         Ok(Decision { drafts: vec![draft], value: () })
     })
     .await

@@ -1,7 +1,7 @@
 //! `sealift check`
 
 use sealift_domain::{
-    gate::{Judged, Verdict},
+    gate::{Facts, Judged, Verdict},
     name::EnvironmentName,
     promotion::{Kind, Next, Promotion, PromotionId, Request, Requester},
     schema::Schema,
@@ -42,6 +42,8 @@ pub(super) struct Trial {
     pub(super) promotion: Promotion,
     /// The gates.
     pub(super) gates: Vec<Judged>,
+    /// What they judged.
+    pub(super) facts: Facts,
     /// What would follow.
     pub(super) next: Next,
     /// What the labels of its images say of the database.
@@ -79,7 +81,7 @@ pub(super) async fn trial(
     let facts = judge::facts(&ledger, &promotion, gathered, now).map_err(engine)?;
     let definition = judge::definition(&session.world, &promotion).map_err(engine)?;
     let judgement = judge::judge(&ledger, &promotion, &facts, definition, false).map_err(engine)?;
-    Ok(Trial { promotion, gates: judgement.gates, next: judgement.next, schema: judgement.schema })
+    Ok(Trial { promotion, gates: judgement.gates, facts, next: judgement.next, schema: judgement.schema })
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {

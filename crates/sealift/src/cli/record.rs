@@ -1,8 +1,10 @@
 //! `sealift record`
 
+mod evidence;
 mod rebuild;
 
 use sealift_domain::{
+    event::EvidenceKind,
     name::{EnvironmentName, PersonId},
     record::Build,
     reference::Reference,
@@ -25,6 +27,16 @@ use crate::{
 pub enum Args {
     /// That an image was built: the origin of every release
     Build(BuildArgs),
+    /// What a scanner found in an image: a report of Trivy or Grype, or a signed statement with one
+    Scan(evidence::Args),
+    /// What is in an image: SPDX or CycloneDX
+    Sbom(evidence::Args),
+    /// How tests of an image went: an in-toto test result
+    Test(evidence::Args),
+    /// How an image was built: SLSA provenance
+    Provenance(evidence::Args),
+    /// Which vulnerabilities of an image do not matter, and why: OpenVEX
+    Vex(evidence::Args),
     /// What runs in an environment without Sealift having brought it there
     Deployment(DeploymentArgs),
     /// That the database of an environment is at another schema, because a person restored or migrated it
@@ -68,6 +80,9 @@ pub struct DeploymentArgs {
     /// Take it as the first release to go back to.
     #[arg(long)]
     baseline: bool,
+    /// What the tool that deployed it reported; kept beside the log as it is.
+    #[arg(long, value_name = "FILE")]
+    file: Option<std::path::PathBuf>,
 }
 
 /// See [`Args::Database`].
@@ -92,10 +107,19 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     session.same_policy().await.map_err(|d| vec![d])?;
     match args {
         Args::Build(args) => build(args, global, shell, &session).await.map_err(|d| vec![d]),
+        Args::Scan(args) => hand_in(args, EvidenceKind::Scan, global, shell, &session).await,
+        Args::Sbom(args) => hand_in(args, EvidenceKind::Sbom, global, shell, &session).await,
+        Args::Test(args) => hand_in(args, EvidenceKind::Test, global, shell, &session).await,
+        Args::Provenance(args) => hand_in(args, EvidenceKind::Provenance, global, shell, &session).await,
+        Args::Vex(args) => hand_in(args, EvidenceKind::Vex, global, shell, &session).await,
         Args::Deployment(args) => deployment(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Database(args) => database(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Rebuild(args) => rebuild::run(args, global, shell, &session).await.map_err(|d| vec![d]),
     }
+}
+
+async fn hand_in(args: evidence::Args, kind: EvidenceKind, global: &Global, shell: &Shell, session: &Session) -> Ends {
+    evidence::run(args, kind, global, shell, session).await.map_err(|d| vec![d])
 }
 
 async fn build(args: BuildArgs, global: &Global, shell: &Shell, session: &Session) -> Result<Exit, Diagnostic> {
@@ -188,9 +212,9 @@ async fn deployment(
             }
         },
     };
-    record::deployment(&session.book, &session.world, environment, release.clone(), definition, args.baseline)
-        .await
-        .map_err(failure::of_engine)?;
+    let report = args.file.as_deref().map(|file| evidence::read(shell, file)).transpose()?;
+    let found = record::Found { release: release.clone(), definition, baseline: args.baseline, report };
+    record::deployment(&session.book, &session.world, environment, found).await.map_err(failure::of_engine)?;
     if global.json() {
         let value =
             json!({"schema_version": 1, "environment": environment, "release": release, "baseline": args.baseline});

@@ -134,6 +134,9 @@ catalogue! {
     E0604 Usage "the key is not in the policy"
 
     E0701 Ok "a notice was not delivered"
+
+    E0801 Usage "the evidence is not taken"
+    E0802 Internal "a judgement comes out otherwise than it was recorded"
 }
 
 /// The documentation of the gates: one section for each, under a heading that is the gate's name.

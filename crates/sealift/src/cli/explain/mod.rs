@@ -1,13 +1,17 @@
 //! `sealift explain`
 
+mod evidence;
+mod replay;
+
 use sealift_domain::{
     name::EnvironmentName,
     promotion::{Promotion, PromotionId, Requester},
+    reference::Reference,
 };
-use sealift_engine::{decide, places};
+use sealift_engine::{decide, error::EngineError, places, replay as log};
 use serde_json::json;
 
-use super::{Ends, Global, check, status};
+use super::{Ends, Global, check, look, status};
 use crate::{
     diagnostic::{
         Diagnostic,
@@ -22,40 +26,80 @@ use crate::{
     shell::{Shell, style},
 };
 
-/// Explain an error or gate code, a promotion, or what an environment requires
+/// Explain a code, why a promotion was allowed, or how an image stands with the gates of an environment
 #[derive(clap::Args)]
 pub struct Args {
-    /// A code (`E0103`, `G004`), a promotion's id, or an environment's name.
-    what: String,
+    /// A code (`E0103`, `G004`), a promotion's id, an environment's name, or with `--to` an image or its digest.
+    #[arg(required_unless_present = "to")]
+    what: Option<String>,
+    /// The environment whose gates are asked; without an image, about what would be promoted next.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    to: Option<EnvironmentName>,
+    /// Judge the stored evidence of a promotion again, under the stored policy, and compare.
+    #[arg(long, conflicts_with = "to")]
+    replay: bool,
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
-    if let Some(page) = catalogue::explain(&args.what) {
+    let one = |d| vec![d];
+    let Args { what, to, replay } = args;
+    let what = what.unwrap_or_default();
+    if let Some(to) = to {
+        let session = Session::open(shell, global).await?;
+        let named = if what.is_empty() { Vec::new() } else { vec![named(&session, &what).await.map_err(one)?] };
+        return environment(shell, global, &session, &to, &named).await.map_err(one);
+    }
+    if let Some(page) = catalogue::explain(&what).filter(|_| !replay) {
         if global.json() {
-            let value = json!({"schema_version": 1, "what": args.what, "page": page.trim_end()});
+            let value = json!({"schema_version": 1, "what": what, "page": page.trim_end()});
             shell.print(&format!("{value}\n"));
         } else {
             shell.print(&format!("{}\n", page.trim_end()));
         }
         return Ok(Exit::Ok);
     }
-    let one = |d| vec![d];
-    if let Ok(id) = args.what.parse::<PromotionId>() {
+    if let Ok(id) = what.parse::<PromotionId>() {
         let session = Session::open(shell, global).await?;
-        return promotion(shell, global, &session, id).await.map_err(one);
+        return match replay {
+            true => replay::run(shell, global, &session, id).await.map_err(one),
+            false => promotion(shell, global, &session, id).await.map_err(one),
+        };
     }
-    if let Ok(to) = args.what.parse::<EnvironmentName>() {
+    if let Ok(to) = what.parse::<EnvironmentName>().map_err(drop).and_then(|to| if replay { Err(()) } else { Ok(to) }) {
         let session = Session::open(shell, global).await?;
-        return environment(shell, global, &session, &to).await.map_err(one);
+        return environment(shell, global, &session, &to, &[]).await.map_err(one);
     }
-    Err(one(failure::usage(format!("`{}` is no code, no promotion and no environment", args.what))
-        .next("for instance `sealift explain E0103`, `sealift explain 17`, `sealift explain production`")))
+    let wrong = if replay { "no promotion" } else { "no code, no promotion and no environment" };
+    Err(one(failure::usage(format!("`{what}` is {wrong}"))
+        .next("for instance `sealift explain E0103`, `sealift explain 17`, `sealift explain production`")
+        .next("an image is explained for an environment: `sealift explain IMAGE --to production`")))
+}
+
+/// The digest of an image that somebody names. A tag is read once, here.
+async fn named(session: &Session, text: &str) -> Result<String, Diagnostic> {
+    if text.contains("sha256:") {
+        return Ok(text.to_owned());
+    }
+    let reference: Reference = text.parse().map_err(|why: sealift_domain::reference::ReferenceError| {
+        failure::usage(format!("`{}` is no image: {why}", text.escape_debug()))
+    })?;
+    let pinned = look::pin(session.world.registry.as_ref(), &reference).await?;
+    let pinned = pinned.ok_or_else(|| {
+        Diagnostic::new("E0301", format!("{reference} is not in its registry")).state("nothing was changed")
+    })?;
+    Ok(pinned.digest.to_string())
 }
 
 /// Why a promotion was allowed, or was not: from the log alone.
 async fn promotion(shell: &Shell, global: &Global, session: &Session, id: PromotionId) -> Result<Exit, Diagnostic> {
     let ledger = session.ledger().await?;
     let promotion = decide::promotion(&ledger, id).map_err(failure::of_engine)?;
+    // What it was judged on is not there where it never was judged, or was judged by a program that kept nothing.
+    let facts = match log::recorded(&session.book, id).await {
+        Ok(recorded) => recorded.kept.map(|kept| kept.facts),
+        Err(EngineError::NotFound(_)) => None,
+        Err(error) => return Err(failure::of_engine(error)),
+    };
     if global.json() {
         let value = json!({
             "schema_version": 1,
@@ -64,6 +108,7 @@ async fn promotion(shell: &Shell, global: &Global, session: &Session, id: Promot
             "policy": promotion.policy,
             "evidence": promotion.evidence,
             "gates": promotion.judged,
+            "judged_on": facts.as_ref().map(evidence::json),
             "approvals": promotion.approvals,
             "consent": promotion.consent,
             "undo": promotion.undo,
@@ -78,6 +123,9 @@ async fn promotion(shell: &Shell, global: &Global, session: &Session, id: Promot
         shell.print(&format!("  {}\n", style.clean(&line)));
     }
     shell.print(&check::gates_table(&promotion.judged, &style));
+    if let Some(facts) = &facts {
+        shell.print(&evidence::table(facts, &style));
+    }
     shell.print(&not_required(session, &promotion.to, &style));
     shell.print(&status::story(session, &ledger, promotion, &style).await);
     Ok(Exit::Ok)
@@ -102,23 +150,24 @@ fn people(promotion: &Promotion) -> Vec<String> {
     lines
 }
 
-/// What an environment requires, and how what would be promoted now stands.
+/// What an environment requires, and how an image stands, or what would be promoted now.
 async fn environment(
     shell: &Shell,
     global: &Global,
     session: &Session,
     to: &EnvironmentName,
+    named: &[String],
 ) -> Result<Exit, Diagnostic> {
     let ledger = session.ledger().await?;
     places::environment(&ledger, to).map_err(failure::of_engine)?;
-    let trial = check::trial(session, to, None, &[]).await;
+    let trial = check::trial(session, to, None, named).await;
     if global.json() {
-        let (gates, why) = match &trial {
-            Ok(trial) => (json!(trial.gates), None),
-            Err(diagnostic) => (json!([]), Some(diagnostic.title.clone())),
+        let (gates, evidence, why) = match &trial {
+            Ok(trial) => (json!(trial.gates), evidence::json(&trial.facts), None),
+            Err(diagnostic) => (json!([]), json!({}), Some(diagnostic.title.clone())),
         };
         let not_required: Vec<_> = missing_gates(session, to).into_iter().map(|gate| gate.name).collect();
-        let value = json!({"schema_version": 1, "to": to, "gates": gates, "not_required": not_required, "nothing_to_judge": why});
+        let value = json!({"schema_version": 1, "to": to, "gates": gates, "evidence": evidence, "not_required": not_required, "nothing_to_judge": why});
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
@@ -128,6 +177,7 @@ async fn environment(
             let release = places::called(&ledger, &trial.promotion.release);
             shell.print(&format!("{}\n", style.paint(Tone::Strong, &format!("{release} into {to}, as of now"))));
             shell.print(&check::gates_table(&trial.gates, &style));
+            shell.print(&evidence::table(&trial.facts, &style));
             for judged in trial.gates.iter().filter(|judged| !judged.passed()) {
                 if let Some(remedy) = judged.remedy() {
                     shell.print(&format!("  {}: {remedy}\n", judged.gate));
