@@ -68,7 +68,7 @@ async fn an_export_verifies_with_the_public_key_and_grows_with_the_log() {
 }
 
 #[tokio::test]
-async fn an_edited_or_missing_file_of_an_export_is_found() {
+async fn attack_15_an_edited_or_missing_file_of_an_export_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let key = SigningKey::generate(NAME).unwrap();
     let keys = Keyring::reader(key.verifier().clone());
@@ -98,7 +98,7 @@ async fn an_edited_or_missing_file_of_an_export_is_found() {
 }
 
 #[tokio::test]
-async fn an_export_of_another_history_is_not_overwritten() {
+async fn attack_16_an_export_of_another_history_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let secret = SigningKey::generate(NAME).unwrap().secret_text().unwrap();
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));

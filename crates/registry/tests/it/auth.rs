@@ -178,7 +178,7 @@ async fn a_token_server_that_gives_one_scope_at_a_time_still_lets_a_copy_through
 }
 
 #[tokio::test]
-async fn passwords_are_not_sent_to_a_realm_in_the_clear() {
+async fn attack_17_passwords_are_not_sent_to_a_realm_in_the_clear() {
     let realm = Some("http://tokens.example/token".to_owned());
     let access = Access::Token {
         accounts: vec![ana()],
@@ -203,7 +203,7 @@ fn redirect(location: String) -> Action {
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_host_is_followed_without_the_token() {
+async fn attack_18_a_redirect_to_another_host_is_followed_without_the_token() {
     for access in [tokens(false, None), Access::Basic(vec![ana()])] {
         let (a, storage) = (with_access(access).await, server().await);
         let image = image(Format::Oci);

@@ -128,7 +128,7 @@ async fn what_is_in_the_index_is_told_from_what_lies_beside_it_or_beside_a_platf
 }
 
 #[tokio::test]
-async fn a_tag_or_a_list_that_leads_nowhere_is_an_error_and_not_a_lack_of_evidence() {
+async fn attack_14_a_tag_or_a_list_that_leads_nowhere_is_an_error_and_not_a_lack_of_evidence() {
     let a = server().await;
     let image = image(Format::Oci);
     a.push("app", &image, None);

@@ -193,7 +193,7 @@ fn only_a_right_signature_over_this_digest_by_this_key_opens_the_gate() {
         (vec![key.sign(&mistyped)], "fail", "not a `cosign container image signature`"),
         (vec![key.sign("{}")], "fail", "no payload of cosign"),
         (vec![by_another.clone(), altered.clone()], "fail", "none of 2 signatures of app is valid"),
-        (vec![key.sign(&payload("hello", other))], "error", "is foreign: its key is trusted, and it signs sha256:"),
+        (vec![key.sign(&payload("hello", other))], "error", "is foreign: its signer is trusted, and it signs sha256:"),
         (vec![Layer::tar("an image, not signatures")], "error", "in a form that this gate does not read"),
         (vec![bare.clone(); MAX_PIECES + 1], "error", "there are more than 256 pieces of evidence"),
         (vec![key.sign(&" ".repeat(MAX_PAYLOAD as usize + 1))], "error", "it has 65537 bytes; the limit is 65536"),
@@ -271,7 +271,7 @@ fn signatures_in_other_forms_are_named_and_never_called_unsigned() {
     place.staging.put_manifest("hello", referrer(&place, digest, NOTATION), None);
     blocks(&place, "error", &format!("{NOTATION}, {BUNDLE}"));
     store(&place, digest, [Key::new().sign(&payload("hello", digest))]);
-    blocks(&place, "fail", "a signature in a form that is not read yet is there too");
+    blocks(&place, "fail", "a signature in a form that is not read is there too");
     sign(&place, &key, digest);
     passes(&place);
 }

@@ -38,7 +38,7 @@ fn tries(full: u64, what: &str) -> u64 {
 }
 
 #[test]
-fn no_edit_of_the_stored_log_passes_an_audit_against_a_kept_checkpoint() {
+fn attack_15_no_edit_of_the_stored_log_passes_an_audit_against_a_kept_checkpoint() {
     let original = Original::new();
     original.restore(original.dir.path());
     audit(&original, original.dir.path()).expect("the log as it was written passes");
@@ -86,7 +86,7 @@ fn an_erased_object_is_allowed_and_reported() {
 }
 
 #[test]
-fn whoever_has_the_key_too_is_caught_by_the_kept_checkpoint_alone() {
+fn attack_16_whoever_has_the_key_too_is_caught_by_the_kept_checkpoint_alone() {
     let original = Original::new();
     for (leaves, what) in [(59, "truncated"), (60, "forked"), (75, "forked")] {
         let dir = tempfile::tempdir().unwrap();

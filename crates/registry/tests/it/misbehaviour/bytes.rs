@@ -8,7 +8,7 @@ use sealift_registry::server::script::{Action, Fault, Nth, status};
 use super::{Pair, is, requests};
 
 #[tokio::test]
-async fn a_layer_with_one_wrong_bit_completes_no_upload() {
+async fn attack_02_a_layer_with_one_wrong_bit_completes_no_upload() {
     for offset in [0, 150_000, 299_999] {
         let pair = Pair::new().await;
         pair.a.script(pair.on_layer(Action::Corrupt(offset)));
@@ -27,7 +27,7 @@ async fn a_configuration_with_one_wrong_bit_completes_no_upload() {
 }
 
 #[tokio::test]
-async fn a_manifest_with_one_wrong_bit_under_a_right_header_is_corrupt() {
+async fn attack_02_a_manifest_with_one_wrong_bit_under_a_right_header_is_corrupt() {
     let pair = Pair::new().await;
     // A bit inside of a digest: the bytes are still JSON, and still a manifest.
     let root = String::from_utf8(pair.image.root().unwrap().bytes.to_vec()).unwrap();
@@ -37,7 +37,7 @@ async fn a_manifest_with_one_wrong_bit_under_a_right_header_is_corrupt() {
 }
 
 #[tokio::test]
-async fn a_right_manifest_under_a_wrong_digest_header_is_corrupt() {
+async fn attack_02_a_right_manifest_under_a_wrong_digest_header_is_corrupt() {
     let pair = Pair::new().await;
     let lie = Digest::of(b"lie").to_string();
     pair.a.script(pair.on_root(Action::Header("docker-content-digest".to_owned(), lie.clone())));
@@ -187,7 +187,7 @@ async fn a_media_type_that_the_bytes_contradict_is_malformed() {
 }
 
 #[tokio::test]
-async fn an_endless_manifest_is_malformed_and_read_once() {
+async fn attack_04_an_endless_manifest_is_malformed_and_read_once() {
     let pair = Pair::new().await;
     pair.a.script(pair.on_root(Action::Endless));
     pair.fails(Malformed, &["4194304"]).await;

@@ -68,7 +68,7 @@ async fn an_image_or_tag_that_does_not_exist_is_named() {
 }
 
 #[tokio::test]
-async fn an_index_of_too_many_children_is_malformed_before_any_of_them_is_read() {
+async fn attack_06_an_index_of_too_many_children_is_malformed_before_any_of_them_is_read() {
     // 30,000 of them make 4 MiB.
     for (count, words) in [(100_000, "4194304"), (20_000, "1000")] {
         let pair = of(bare(OCI_INDEX, &children(count))).await;
@@ -78,7 +78,7 @@ async fn an_index_of_too_many_children_is_malformed_before_any_of_them_is_read()
 }
 
 #[tokio::test]
-async fn indexes_that_are_nested_too_deeply_are_malformed() {
+async fn attack_06_indexes_that_are_nested_too_deeply_are_malformed() {
     let mut image = image_for(Format::Oci, "amd64", 1);
     for _ in 0..40 {
         image = index(Format::Oci, &[image]);
@@ -134,7 +134,7 @@ async fn an_image_of_the_first_docker_schema_is_unsupported() {
 }
 
 #[tokio::test]
-async fn a_source_tag_that_moves_while_it_is_copied_gives_what_it_named_first() {
+async fn attack_01_a_source_tag_that_moves_while_it_is_copied_gives_what_it_named_first() {
     let pair = Pair::new().await;
     let other = image_for(Format::Oci, "amd64", 9);
     pair.a.push(FROM, &other, None);
@@ -148,7 +148,7 @@ async fn a_source_tag_that_moves_while_it_is_copied_gives_what_it_named_first() 
 }
 
 #[tokio::test]
-async fn foreign_layers_stay_where_they_are() {
+async fn attack_17_foreign_layers_stay_where_they_are() {
     let foreign = Layer::of_type("application/vnd.oci.image.layer.nondistributable.v1.tar", "far away");
     let image = Builder::new().layer(Layer::tar("near")).layer(foreign).build();
     let mut pair = of(image).await;

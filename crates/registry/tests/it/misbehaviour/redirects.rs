@@ -41,7 +41,7 @@ fn nothing_authorised(server: &Server) {
 }
 
 #[tokio::test]
-async fn blobs_come_from_another_host_and_the_token_does_not_go_there() {
+async fn attack_18_blobs_come_from_another_host_and_the_token_does_not_go_there() {
     let (pair, store) = with_store().await;
     pair.succeeds().await;
     nothing_authorised(&store);
@@ -91,7 +91,7 @@ async fn two_hosts_that_send_to_each_other_are_left() {
 }
 
 #[tokio::test]
-async fn a_host_in_the_clear_is_not_spoken_to() {
+async fn attack_17_a_host_in_the_clear_is_not_spoken_to() {
     let pair = Pair::new().await;
     pair.a.script(pair.on_layer(Action::Redirect("http://169.254.169.254".to_owned())));
     pair.fails(Malformed, &["http://169.254.169.254"]).await;
@@ -111,7 +111,7 @@ async fn manifests_are_redirected_too() {
 }
 
 #[tokio::test]
-async fn an_upload_location_on_another_host_gets_the_bytes_and_no_credential() {
+async fn attack_18_an_upload_location_on_another_host_gets_the_bytes_and_no_credential() {
     let pair = Pair::between(Config::default(), Config { access: Access::Basic(vec![ana()]), ..careless() }).await;
     let options = logged_in(&[&pair.b], "ana", "s3cret");
     let pair = pair.options(options);

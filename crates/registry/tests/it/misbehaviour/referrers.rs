@@ -161,7 +161,7 @@ async fn without_referrers_none_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_gone_is_an_error_and_not_a_shorter_list() {
+async fn attack_14_a_page_that_is_gone_is_an_error_and_not_a_shorter_list() {
     let annotated = Annotated::between(Config { referrers_page: Some(1), ..Config::default() }, careless()).await;
     annotated.pair.a.script(Fault::new("*/referrers/*?*last=*", status(404)));
     annotated.pair.fails(Malformed, &["referrers", "page"]).await;
@@ -221,7 +221,7 @@ async fn a_list_that_lists_its_own_subject_ends() {
 }
 
 #[tokio::test]
-async fn two_manifests_that_are_listed_as_each_others_referrers_end() {
+async fn attack_06_two_manifests_that_are_listed_as_each_others_referrers_end() {
     let pair = Pair::new().await;
     let other = refers(&pair.image, "other");
     pair.a.push(FROM, &other, None);

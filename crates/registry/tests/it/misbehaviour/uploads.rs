@@ -111,7 +111,7 @@ async fn a_manifest_that_was_only_said_to_be_stored_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_tag_that_names_something_else_when_it_is_read_back_is_corrupt() {
+async fn attack_03_a_tag_that_names_something_else_when_it_is_read_back_is_corrupt() {
     let pair = Pair::new().await;
     let other = image_for(sealift_registry::image::Format::Oci, "amd64", 9);
     pair.b.push(TO, &other, None);
@@ -122,7 +122,7 @@ async fn a_tag_that_names_something_else_when_it_is_read_back_is_corrupt() {
 }
 
 #[tokio::test]
-async fn a_digest_that_the_destination_does_not_find_in_the_bytes_is_corrupt() {
+async fn attack_03_a_digest_that_the_destination_does_not_find_in_the_bytes_is_corrupt() {
     let pair = Pair::new().await;
     let body = r#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match uploaded content"}]}"#;
     pair.b.script(on_put(Action::Answer { status: 400, headers: Vec::new(), body: body.into() }));
