@@ -2,7 +2,7 @@
 //! was signed, and what it is verified with.
 //!
 //! A bundle by a key is verified here, by the keys of the policy. What a log says of it is not looked at: who trusts a key needs no
-//! log to, and cosign 3 makes such bundles without one. A bundle by a certificate is for [`crate::keyless`].
+//! log to, and cosign 3 makes such bundles without one. One by a certificate is verified under a trust root.
 
 use std::borrow::Cow;
 

@@ -136,10 +136,12 @@ fn is_same(verified: &SignatureContent, read: &Content) -> bool {
 fn said(why: &Error) -> &'static str {
     match why {
         Error::SignatureInvalid(_) => "its signature is not over what it says",
-        Error::ArtifactMismatch(_) => "it speaks of something else than its log entry or its statement",
+        Error::ArtifactMismatch(_) => "its log entry is about something else",
         Error::Certificate(why) => match why {
             CertificateError::Malformed(_) => "its certificate is damaged",
-            CertificateError::ChainInvalid(_) => "its certificate was not issued by an authority of the trust root",
+            CertificateError::ChainInvalid(_) => {
+                "its certificate is by no authority of the trust root, or was not valid when it was signed"
+            }
             CertificateError::NoValidAuthority { .. } => "no authority of the trust root was valid when it was signed",
             CertificateError::NotYetValid { .. } => "it was signed before its certificate was valid",
             CertificateError::Expired { .. } => "it was signed after its certificate had expired",
@@ -150,7 +152,9 @@ fn said(why: &Error) -> &'static str {
             TransparencyLogError::UnknownLog { .. } => "its log is not one of the trust root",
             TransparencyLogError::InclusionProof(_) => "its log entry is not proven to be in the log",
             TransparencyLogError::Checkpoint(_) => "the state of the log that it shows is not signed by the log",
-            TransparencyLogError::InclusionPromise(_) => "what its log promised is not signed by the log",
+            TransparencyLogError::InclusionPromise(_) => {
+                "what its log promised is not signed by a log of the trust root"
+            }
             TransparencyLogError::EntryMismatch(_) => "its log entry is about something else",
             TransparencyLogError::IntegratedTime(_) => {
                 "its log entry is from a time when its certificate was not valid"
@@ -159,7 +163,7 @@ fn said(why: &Error) -> &'static str {
         },
         Error::Timestamp(TimestampError::NoVerifiedTimestamp(_)) => "nothing proves when it was signed",
         Error::Timestamp(_) => "its time stamp is not by an authority of the trust root",
-        Error::Bundle(_) => "it lacks what its version must have, such as the proof that it is in a log",
+        Error::Bundle(_) => "its log entry is missing, damaged, or without the proof that its version must have",
         Error::UnsupportedBundle(_) | Error::UnsupportedArtifact(_) => {
             "it uses a kind of key, hash or log entry that is not supported"
         }

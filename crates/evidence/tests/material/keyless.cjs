@@ -39,6 +39,8 @@ async function world({ ca: caClock, tlog: tlogClock, ctLog = true } = {}) {
   const ca = await mock.initializeCA(pair(), ct, caClock);
   const tlog = await mock.initializeTLog(url('rekor'), pair(), tlogClock);
   const tsa = await mock.initializeTSA(pair());
+  // In whole seconds, as RFC 3161 has it where nothing else is agreed; not every reader knows fractions.
+  tsa.getCurrentTime = () => new Date(Math.floor(Date.now() / 1000) * 1000);
   return { ct, ca, tlog, tsa };
 }
 
