@@ -55,7 +55,7 @@ fn of_kind(kind: Kind, text: &str) -> Result<Read, String> {
     }
     match unwrap(text) {
         Some(inner) if inner.trim_start().starts_with('{') => kind.read(&inner),
-        Some(_) => Err(format!("it is a text that is not {} in JSON", kind.name())),
+        Some(_) => Err(format!("what is wrapped in it is not {} in JSON", kind.name())),
         None if Shape::of(text) == Ok(Shape::Unread(SPDX_3)) => Err(SPDX_3.to_owned()),
         None => Err(why),
     }
