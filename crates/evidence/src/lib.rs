@@ -3,10 +3,11 @@
 //! [`sshsig`] says who signed which bytes with an SSH key; [`signer`] has such signatures made by `ssh-keygen`.
 //!
 //! [`read`] is the door for evidence about images, whatever it is wrapped in: [`cosign`]'s signatures, envelopes ([`dsse`]) and
-//! Sigstore bundles ([`bundle`]), by a [`public_key`] or a certificate. [`signing`] makes envelopes and bundles.
+//! Sigstore bundles ([`bundle`]), by a [`public_key`] or a certificate. What is inside says something ([`claim`]). [`signing`] makes envelopes and bundles.
 
 pub mod anchors;
 pub mod bundle;
+pub mod claim;
 pub mod cosign;
 pub mod dsse;
 pub mod public_key;

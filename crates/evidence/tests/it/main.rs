@@ -1,8 +1,10 @@
-//! Signatures made by the real OpenSSH and OpenSSL, by Python and by Sigstore's own programs, and damaged ones.
+//! Signatures made by the real OpenSSH and OpenSSL, by Python and by Sigstore's own programs, documents in the shapes of real
+//! tools, and damaged ones.
 
 // Clippy's allowances for tests do not reach the helper functions beside them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod claim;
 mod cosign;
 mod damaged;
 mod hostile;
