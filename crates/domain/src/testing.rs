@@ -50,7 +50,12 @@ pub(crate) fn judged(passed: bool) -> Judged {
     } else {
         Verdict::Fail { reason: "bad".into(), remedy: "mend it".into(), clears_at: None }
     };
-    Judged { gate: "order".into(), code: Code::new("G003"), finding: Finding { verdict, evidence: Vec::new() } }
+    Judged {
+        gate: "order".into(),
+        code: Code::new("G003"),
+        version: 1,
+        finding: Finding { verdict, evidence: Vec::new() },
+    }
 }
 
 pub(crate) fn running(of: &str) -> Observed {

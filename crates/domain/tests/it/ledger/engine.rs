@@ -57,7 +57,13 @@ pub(super) fn facts(world: &World, promotion: &Promotion) -> Facts {
         let build = ledger.builds.get(&digest).cloned().map_or(Fact::Missing, Fact::Known);
         (
             name.clone(),
-            ComponentFacts { digest, build, image: Fact::Known(image(digest, labels(name))), signatures: None },
+            ComponentFacts {
+                digest,
+                build,
+                image: Fact::Known(image(digest, labels(name))),
+                evidence: None,
+                source: None,
+            },
         )
     });
     let verified_there = declared.as_ref().and_then(|place| ledger.environments.get(place)?.verified_now().cloned());
