@@ -15,7 +15,7 @@ use crate::{
 
 /// A kind of evidence that gates judge.
 pub(super) struct Kind<T> {
-    /// What it is called, in a sentence: `an SBOM`.
+    /// What it is called, in a sentence.
     pub(super) name: &'static str,
     /// What a claim says, if it is of this kind.
     read: fn(&Claim) -> Option<&T>,
@@ -26,32 +26,36 @@ pub(super) struct Kind<T> {
 }
 
 pub(super) const SBOM: Kind<Sbom> = Kind {
-    name: "an SBOM",
+    name: "SBOM",
     read: |claim| if let Claim::Sbom(sbom) = claim { Some(sbom) } else { None },
     types: &["spdx", "cyclonedx", "sbom"],
     in_index: true,
 };
 
 pub(super) const PROVENANCE: Kind<Provenance> = Kind {
-    name: "a provenance",
+    name: "provenance",
     read: |claim| if let Claim::Provenance(provenance) = claim { Some(provenance) } else { None },
     types: &["provenance"],
     in_index: true,
 };
 
 pub(super) const SCAN: Kind<Scan> = Kind {
-    name: "a scan",
+    name: "scan",
     read: |claim| if let Claim::Scan(scan) = claim { Some(scan) } else { None },
     types: &["vuln", "trivy", "grype", "sarif", "scan"],
     in_index: false,
 };
 
 pub(super) const VEX: Kind<Vex> = Kind {
-    name: "a VEX document",
+    name: "VEX document",
     read: |claim| if let Claim::Vex(vex) = claim { Some(vex) } else { None },
     types: &["vex"],
     in_index: false,
 };
+
+/// What to do where nobody's signature counts.
+const HAND_IN: &str =
+    "hand one in to the log with `sealift record`, or let `by` say whose signature under an attached one counts";
 
 /// The types of signatures and of what else is told apart by its type, so that it is not taken for a document of any kind.
 const OTHER_TYPES: &[&str] = &["signature", "simplesigning", "test-result"];
@@ -73,6 +77,9 @@ pub(super) struct Piece<'a, T> {
     pub(super) claim: &'a T,
     pub(super) proof: Proof<'a>,
 }
+
+/// A platform, and what is about it.
+pub(super) type OfPlatform<'p, 'a, T> = (&'a PlatformImage, Vec<&'p Piece<'a, T>>);
 
 impl<T> Piece<'_, T> {
     /// The digests that a verdict rests on if it rests on this.
@@ -99,10 +106,8 @@ pub(super) struct Believed<'a, T> {
     image: &'a Image,
     /// What counts, in the order in which it was found.
     pieces: Vec<Piece<'a, T>>,
-    /// How many are there that do not count.
-    beside: usize,
-    /// Why the first of those does not, if that is known.
-    why_not: Option<&'a str>,
+    /// What is of the kind and does not count.
+    beside: Vec<&'a Evidence>,
 }
 
 /// Whose word counts: of `by` where the policy says so, and otherwise of whoever may write the log.
@@ -131,7 +136,7 @@ pub(super) fn believed<'a, T>(
 ) -> Result<Believed<'a, T>, Finding> {
     let found = component.read_evidence(name)?;
     let signature = by.and_then(|by| whole_signature(by, component.digest, found)).filter(|_| kind.in_index);
-    let mut believed = Believed { kind, name, image, pieces: Vec::new(), beside: 0, why_not: None };
+    let mut believed = Believed { kind, name, image, pieces: Vec::new(), beside: Vec::new() };
     for evidence in found {
         let proof = proof(by, signature, evidence);
         match ((kind.read)(&evidence.claim), &evidence.claim, proof) {
@@ -139,14 +144,8 @@ pub(super) fn believed<'a, T>(
             (None, Claim::Unreadable { kind: of }, Some(_)) if kind.may_be(of) => {
                 return Err(unreadable(kind, name, evidence));
             }
-            (Some(_), _, None) => {
-                believed.beside += 1;
-                believed.why_not = believed.why_not.or(evidence.why_not.as_deref());
-            }
-            (None, Claim::Unreadable { kind: of }, None) if kind.is_type(of) => {
-                believed.beside += 1;
-                believed.why_not = believed.why_not.or(evidence.why_not.as_deref());
-            }
+            (Some(_), _, None) => believed.beside.push(evidence),
+            (None, Claim::Unreadable { kind: of }, None) if kind.is_type(of) => believed.beside.push(evidence),
             _ => {}
         }
     }
@@ -162,7 +161,7 @@ fn whole_signature<'a>(by: &Trust, top: Digest, found: &'a [Evidence]) -> Option
 fn unreadable<T>(kind: &Kind<T>, name: &ComponentName, evidence: &Evidence) -> Finding {
     let why = evidence.why_not.as_deref().unwrap_or("it is not known why");
     Finding::error(
-        format!("{} of {name} is believed and cannot be read: {}", kind.name, shown(why)),
+        format!("the {} of {name} is believed and cannot be read: {}", kind.name, shown(why)),
         "make it again in a form that is read, and take the unreadable one away",
     )
 }
@@ -189,7 +188,7 @@ impl<'a, T> Believed<'a, T> {
 
     /// How many of the kind are there that do not count.
     pub(super) fn beside(&self) -> usize {
-        self.beside
+        self.beside.len()
     }
 
     /// What is about the image as a whole, by its top-level digest.
@@ -212,7 +211,7 @@ impl<'a, T> Believed<'a, T> {
         &self,
         by: Option<&Trust>,
         remedy: &str,
-    ) -> Result<Vec<(&'a PlatformImage, Vec<&Piece<'a, T>>)>, Finding> {
+    ) -> Result<Vec<OfPlatform<'_, 'a, T>>, Finding> {
         if self.image.platforms.is_empty() {
             let reason = format!("the index of {} has no platform", self.name);
             return Err(Finding::error(reason, "build the image for a platform"));
@@ -229,24 +228,32 @@ impl<'a, T> Believed<'a, T> {
                 let which = first_few(bare.iter().map(|(platform, _)| shown(&platform.platform)));
                 let whole =
                     if self.of_whole().is_empty() { "" } else { "; one about the index covers no platform of several" };
-                Err(Finding::fail(format!("{} has not {} for {which}{whole}", self.name, self.kind.name), remedy))
+                Err(Finding::fail(format!("{} has no {} for {which}{whole}", self.name, self.kind.name), remedy))
             }
         }
     }
 
-    /// That there is none that counts.
+    /// That there is none that counts, and what lies there that might be taken for one.
     pub(super) fn nothing(&self, by: Option<&Trust>, remedy: &str) -> Finding {
         let whose = match by {
-            Some(by) => format!("{} by {by}", self.kind.name),
-            None => format!("{} that was handed in to the log", self.kind.name),
+            Some(by) => format!("by {by}"),
+            None => "that was handed in to the log, and no `by` says whose signature counts".to_owned(),
         };
-        let why = self.why_not.map(|why| format!(" ({})", shown(why))).unwrap_or_default();
-        let beside = match self.beside {
-            0 => String::new(),
-            1 => format!("; one that is not lies beside it and proves nothing{why}"),
-            many => format!("; {many} that are not lie beside it and prove nothing{why}"),
+        let what = match by {
+            None => "only attached",
+            Some(_) if self.beside.iter().all(|e| e.signers.is_empty() && e.why_not.is_none()) => "unsigned",
+            Some(_) => "by nobody who is trusted for it",
         };
-        Finding::fail(format!("{} has not {whose}{beside}", self.name), remedy)
+        let beside = match self.beside.as_slice() {
+            [] => String::new(),
+            [one] => {
+                let why = one.why_not.as_deref().map(|why| format!(" ({})", shown(why))).unwrap_or_default();
+                format!("; one that is {what}{why} lies beside it and proves nothing")
+            }
+            many => format!("; {} that are {what} lie beside it and prove nothing", many.len()),
+        };
+        let remedy = if by.is_some() { remedy } else { HAND_IN };
+        Finding::fail(format!("{} has no {} {whose}{beside}", self.name, self.kind.name), remedy)
     }
 
     /// That what counts is about something else.
@@ -255,7 +262,7 @@ impl<'a, T> Believed<'a, T> {
         let about = about.map_or_else(|| "nothing that it names".to_owned(), ToString::to_string);
         Finding::error(
             format!(
-                "{} beside {} is foreign: it is about {about}, not {}",
+                "the {} beside {} is foreign: it is about {about}, not {}",
                 self.kind.name, self.name, self.image.digest
             ),
             "find out who put the evidence of another image there, then make it for this one",

@@ -13,14 +13,9 @@ use super::{
     Asks, ComponentFacts, Facts, Finding,
     believed::{SBOM, believed, resting_on},
     sbom,
-    words::{count, first_few, is_over, names_package, shown},
+    words::{count, day, first_few, is_over, names_package, shown},
 };
-use crate::{
-    digest::Digest,
-    evidence::Trust,
-    image::Image,
-    name::ComponentName,
-};
+use crate::{digest::Digest, evidence::Trust, image::Image, name::ComponentName};
 
 pub(super) const CODE: &str = "G015";
 pub(super) const VERSION: u32 = 1;
@@ -30,7 +25,7 @@ pub(super) const REQUIRE: &str = "licenses: {deny: [\"AGPL-*\", \"GPL-3.0\"]}";
 /// Which licences are allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
-#[schemars(with = "Written")]
+#[schemars(with = "Written", rename = "LicensesGate")]
 pub struct Config {
     written: Written,
     terms: Terms,
@@ -71,6 +66,7 @@ pub(super) struct Exception {
     #[schemars(length(min = 1))]
     reason: String,
     /// The last day on which it counts, in UTC.
+    #[serde(deserialize_with = "day")]
     #[schemars(with = "String", extend("format" = "date"))]
     until: Date,
 }
@@ -133,13 +129,19 @@ fn listed<'a>(
                 listed.licences.entry(licence).or_default().extend(of.iter().map(String::as_str));
             }
             if piece.claim.packages > 0 && piece.claim.licences.is_empty() {
-                let reason = format!("the SBOM of {name} for {} does not say of what its packages are", platform.platform);
+                let reason = format!(
+                    "the SBOM of {name} for {} does not say under which licences its packages are",
+                    platform.platform
+                );
                 return Err(Finding::error(reason, sbom::REMEDY));
             }
         }
         if packages == 0 {
             let reason = format!("the SBOM of {name} for {} is empty", platform.platform);
-            return Err(Finding::fail(reason, "let the tool that makes it look into the image and not into an empty folder"));
+            return Err(Finding::fail(
+                reason,
+                "let the tool that makes it look into the image and not into an empty folder",
+            ));
         }
     }
     Ok(listed)
@@ -160,7 +162,8 @@ fn allowed(
             continue;
         }
         for package in packages {
-            let mut for_it = config.written.exceptions.iter().filter(|exception| exception.is_for(package, licence)).peekable();
+            let mut for_it =
+                config.written.exceptions.iter().filter(|exception| exception.is_for(package, licence)).peekable();
             match for_it.clone().any(|exception| !is_over(exception.until, now)) {
                 true => excepted += 1,
                 false => {
@@ -180,7 +183,12 @@ fn allowed(
     let few = first_few(offenders.iter().map(|(package, licence)| format!("{} ({})", shown(package), said(licence))));
     let over = over.into_iter().map(|(package, until)| format!("; the exception for {package} ended with {until}"));
     Err(Finding::fail(
-        format!("{} of {} packages of {name} have licences that are not allowed: {few}{}", offenders.len(), packages.len(), over.collect::<String>()),
+        format!(
+            "{} of {} packages of {name} have licences that are not allowed: {few}{}",
+            offenders.len(),
+            packages.len(),
+            over.collect::<String>()
+        ),
         "replace the package, or look over it for a time: an exception of `licenses` has a `package`, a `reason` and an end, `until`",
     ))
 }

@@ -19,14 +19,13 @@ use crate::{
 
 pub(super) const CODE: &str = "G014";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str =
-    "From which source and by whom the image was built, by SLSA provenance that `by` names the signer of, and the commit of the build record.";
+pub(super) const SUMMARY: &str = "From which source and by whom the image was built, by SLSA provenance that `by` names the signer of, and the commit of the build record.";
 pub(super) const REQUIRE: &str = "provenance: {by: {key: builder.pub}}";
 
 /// What must be proven.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
-#[schemars(with = "Written")]
+#[schemars(with = "Written", rename = "ProvenanceGate")]
 pub struct Config(Written);
 
 /// The gate as it is written.
@@ -103,7 +102,12 @@ pub(super) fn judge(Config(config): &Config, facts: &Facts) -> Finding {
     })
 }
 
-fn proven(config: &Written, name: &ComponentName, component: &ComponentFacts, image: &Image) -> Result<Finding, Finding> {
+fn proven(
+    config: &Written,
+    name: &ComponentName,
+    component: &ComponentFacts,
+    image: &Image,
+) -> Result<Finding, Finding> {
     let by = config.by.as_ref();
     let believed = believed(&PROVENANCE, by, name, component, image)?;
     let recorded = component.recorded_commit(name)?;
@@ -125,8 +129,15 @@ fn proven(config: &Written, name: &ComponentName, component: &ComponentFacts, im
         right_one(config, name, group)?;
     }
     if let Some(recorded) = recorded.filter(|recorded| !recorded.eq_ignore_ascii_case(&commit)) {
-        let reason = format!("{name} is proven to be built from commit {}, and its build record says {}", shown(&commit), shown(recorded));
-        return Err(Finding::fail(reason, "find out which is right; a wrong record is replaced by promoting a new build"));
+        let reason = format!(
+            "{name} is proven to be built from commit {}, and its build record says {}",
+            shown(&commit),
+            shown(recorded)
+        );
+        return Err(Finding::fail(
+            reason,
+            "find out which is right; a wrong record is replaced by promoting a new build",
+        ));
     }
     let how = groups.first().and_then(|group| group.first()).map(|piece| how(piece)).unwrap_or_default();
     let digests = about.iter().flat_map(|piece| piece.digests()).chain(component.build_receipt());
@@ -143,18 +154,28 @@ fn one_commit(name: &ComponentName, about: &[&Piece<'_, Provenance>]) -> Result<
         if let (Some(certified), Some(said)) = (certificate.and_then(|c| c.repository.as_deref()), source)
             && !same_repository(certified, said)
         {
-            let reason = format!("the provenance of {name} contradicts itself: its certificate says {}, it says {}", shown(certified), shown(said));
+            let reason = format!(
+                "the provenance of {name} contradicts itself: its certificate says {}, it says {}",
+                shown(certified),
+                shown(said)
+            );
             return Err(Finding::error(reason, "do not trust this build; find out who made the provenance"));
         }
         commits.extend(certified.into_iter().chain(piece.claim.commit.as_deref()).map(str::to_ascii_lowercase));
     }
     let remedy = "do not trust this build; find out who made the provenance";
     match commits.len() {
-        0 => Err(Finding::fail(format!("the provenance of {name} says no commit"), "let the builder say from which commit it built")),
+        0 => Err(Finding::fail(
+            format!("the provenance of {name} says no commit"),
+            "let the builder say from which commit it built",
+        )),
         1 => Ok(commits.pop_first().unwrap_or_default()),
         _ => {
             let commits: Vec<&str> = commits.iter().map(|commit| short(commit)).collect();
-            Err(Finding::error(format!("what is proven of {name} contradicts itself: commits {}", shown(&commits.join(" and "))), remedy))
+            Err(Finding::error(
+                format!("what is proven of {name} contradicts itself: commits {}", shown(&commits.join(" and "))),
+                remedy,
+            ))
         }
     }
 }
@@ -203,13 +224,20 @@ fn certificate<'a>(piece: &Piece<'a, Provenance>) -> Option<&'a Certificate> {
 /// By what the commit is proven.
 fn how(piece: &Piece<'_, Provenance>) -> String {
     match certificate(piece) {
-        Some(certificate) if certificate.commit.is_some() => format!("by certificate of {}", shown(&certificate.identity)),
+        Some(certificate) if certificate.commit.is_some() => {
+            format!("by certificate of {}", shown(&certificate.identity))
+        }
         _ => format!("by predicate, {}", piece.proof),
     }
 }
 
 /// The weaker form: every platform's labels say the source and one commit.
-fn labelled(source: Option<&str>, recorded: Option<&str>, name: &ComponentName, image: &Image) -> Result<Finding, Finding> {
+fn labelled(
+    source: Option<&str>,
+    recorded: Option<&str>,
+    name: &ComponentName,
+    image: &Image,
+) -> Result<Finding, Finding> {
     let remedy = "build with `--label org.opencontainers.image.source=https://… --label org.opencontainers.image.revision=$(git rev-parse HEAD)`, \
          or let the build attest its provenance";
     let fail = |reason: String| Finding::fail(format!("{name} has no provenance that counts, and {reason}"), remedy);
@@ -220,17 +248,26 @@ fn labelled(source: Option<&str>, recorded: Option<&str>, name: &ComponentName, 
             return Err(fail(format!("the labels for {} do not say source and revision", platform.platform)));
         };
         if source.is_some_and(|source| !same_repository(said, source)) {
-            return Err(fail(format!("the labels for {} say it is from {}", platform.platform, shown(said))));
+            return Err(fail(format!(
+                "the labels for {} say it is from {}, not from {}",
+                platform.platform,
+                shown(said),
+                source.unwrap_or_default()
+            )));
         }
         commits.insert(revision);
     }
     let mut commits = commits.into_iter();
     match (commits.next(), commits.next()) {
-        (None, _) => Err(Finding::error(format!("the index of {name} has no platform"), "build the image for a platform")),
+        (None, _) => {
+            Err(Finding::error(format!("the index of {name} has no platform"), "build the image for a platform"))
+        }
         (Some(commit), None) if recorded.is_none_or(|recorded| recorded.eq_ignore_ascii_case(commit)) => {
             Ok(Finding::pass(format!("{name}: commit {} only by the image's own labels", shown(short(commit)))))
         }
-        (Some(commit), None) => Err(fail(format!("the labels say commit {}, which is not that of the build record", shown(commit)))),
+        (Some(commit), None) => {
+            Err(fail(format!("the labels say commit {}, which is not that of the build record", shown(commit))))
+        }
         (Some(_), Some(_)) => Err(fail("the labels of its platforms say different commits".to_owned())),
     }
 }

@@ -28,12 +28,13 @@ pub(super) const REQUIRE: &str = "sbom: required";
 /// Whose SBOM counts, and in which format: `required`, or a mapping.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(into = "Written")]
-#[schemars(with = "Written")]
+#[schemars(with = "Written", rename = "SbomGate")]
 pub struct Config(Settings);
 
 /// The settings of the gate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SbomSettings")]
 pub(super) struct Settings {
     /// Whose signature counts. Without it, only what was handed in to the log does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +80,11 @@ impl<'de> Deserialize<'de> for Config {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Config, E> {
-                if text == "required" { Ok(Config::default()) } else { Err(E::custom("`sbom` is `required`, or a mapping with `by` and `formats`")) }
+                if text == "required" {
+                    Ok(Config::default())
+                } else {
+                    Err(E::custom("`sbom` is `required`, or a mapping with `by` and `formats`"))
+                }
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Config, A::Error> {
@@ -116,7 +121,12 @@ pub(super) fn judge(Config(config): &Config, facts: &Facts) -> Finding {
     })
 }
 
-fn listed(config: &Settings, name: &ComponentName, component: &ComponentFacts, image: &Image) -> Result<Finding, Finding> {
+fn listed(
+    config: &Settings,
+    name: &ComponentName,
+    component: &ComponentFacts,
+    image: &Image,
+) -> Result<Finding, Finding> {
     let believed = believed(&SBOM, config.by.as_ref(), name, component, image)?;
     let mut packages = 0;
     let mut digests = Vec::new();
@@ -125,20 +135,25 @@ fn listed(config: &Settings, name: &ComponentName, component: &ComponentFacts, i
         let right: Vec<&Piece<'_, Sbom>> = pieces.iter().filter(|piece| config.counts(piece.claim)).copied().collect();
         if right.is_empty() {
             let formats = first_few(pieces.iter().map(|piece| shown(&piece.claim.format)));
-            let reason = format!("the SBOM of {name} for {} is in a format that does not count: {formats}", platform.platform);
+            let reason =
+                format!("the SBOM of {name} for {} is in a format that does not count: {formats}", platform.platform);
             return Err(Finding::fail(reason, REMEDY));
         }
         // Several documents complete each other; the largest says best how much there is.
         let most = right.iter().map(|piece| piece.claim.packages).max().unwrap_or(0);
         if most == 0 {
             let reason = format!("the SBOM of {name} for {} is empty", platform.platform);
-            return Err(Finding::fail(reason, "let the tool that makes it look into the image and not into an empty folder"));
+            return Err(Finding::fail(
+                reason,
+                "let the tool that makes it look into the image and not into an empty folder",
+            ));
         }
         packages += most;
         whose.extend(right.iter().map(|piece| piece.proof.to_string()));
         digests.extend(right.iter().flat_map(|piece| piece.digests()));
     }
-    let found = format!("{name}: {packages} packages on {}, {}", count(image.platforms.len(), "platform"), first_few(whose));
+    let found =
+        format!("{name}: {packages} packages on {}, {}", count(image.platforms.len(), "platform"), first_few(whose));
     Ok(resting_on(Finding::pass(found), digests))
 }
 

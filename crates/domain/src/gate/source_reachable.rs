@@ -13,13 +13,14 @@ use crate::{image::Image, name::ComponentName};
 
 pub(super) const CODE: &str = "G017";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str = "The branches of the source repository of which one must contain the commit of the build record.";
+pub(super) const SUMMARY: &str =
+    "The branches of the source repository of which one must contain the commit of the build record.";
 pub(super) const REQUIRE: &str = "source_reachable: {branches: [main]}";
 
 /// Where the commit must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
-#[schemars(with = "Written")]
+#[schemars(with = "Written", rename = "SourceReachableGate")]
 pub struct Config(Written);
 
 /// The gate as it is written.
@@ -46,7 +47,11 @@ impl TryFrom<Written> for Config {
         let bad = |c: char| c.is_control() || c.is_whitespace() || "~^:?[\\".contains(c);
         let wrong = |branch: &String| {
             let name = branch.strip_suffix('*').unwrap_or(branch);
-            branch.is_empty() || name.starts_with('-') || name.contains('*') || name.contains("..") || name.contains(bad)
+            branch.is_empty()
+                || name.starts_with('-')
+                || name.contains('*')
+                || name.contains("..")
+                || name.contains(bad)
         };
         if branches.iter().any(wrong) {
             return Err("a branch is its name, such as `main`, or the beginning of names, such as `release/*`");
@@ -74,7 +79,12 @@ pub(super) fn judge(Config(config): &Config, facts: &Facts) -> Finding {
     })
 }
 
-fn reachable(config: &Written, name: &ComponentName, component: &ComponentFacts, image: &Image) -> Result<Finding, Finding> {
+fn reachable(
+    config: &Written,
+    name: &ComponentName,
+    component: &ComponentFacts,
+    image: &Image,
+) -> Result<Finding, Finding> {
     let record = "record the build with its commit: `sealift record build IMAGE --commit COMMIT`";
     let Some(commit) = component.recorded_commit(name)? else {
         return Err(Finding::fail(format!("no commit is on record for {name}"), record));
@@ -89,7 +99,9 @@ fn reachable(config: &Written, name: &ComponentName, component: &ComponentFacts,
             let reason = format!("the source repository of {name} cannot be read: {}", shown(why));
             return Err(Finding::error(reason, "check `source` and the access to it, then run the command again"));
         }
-        None => return Err(Finding::error(format!("the source of {name} was not looked for"), "run the command again")),
+        None => {
+            return Err(Finding::error(format!("the source of {name} was not looked for"), "run the command again"));
+        }
     };
     of_this_release(source, commit, name, image)?;
     let on = source.branches.iter().find(|branch| config.branches.iter().any(|wanted| matches(wanted, branch)));
@@ -109,13 +121,18 @@ fn reachable(config: &Written, name: &ComponentName, component: &ComponentFacts,
 /// An answer about another commit or another repository says nothing of this release.
 fn of_this_release(source: &SourceFacts, commit: &str, name: &ComponentName, image: &Image) -> Result<(), Finding> {
     if !source.commit.eq_ignore_ascii_case(commit) {
-        let reason = format!("commit {} was looked for, and {name} was built from {}", shown(&source.commit), shown(commit));
+        let reason =
+            format!("commit {} was looked for, and {name} was built from {}", shown(&source.commit), shown(commit));
         return Err(Finding::error(reason, "record builds with the whole commit id, then run the command again"));
     }
     let labels = image.platforms.iter().filter_map(|platform| platform.labels.get(SOURCE_LABEL));
     match labels.into_iter().find(|said| !same_repository(said, &source.repository)) {
         Some(said) => Err(Finding::error(
-            format!("{} was asked, and {name} says by its labels that it is from {}", shown(&source.repository), shown(said)),
+            format!(
+                "{} was asked, and {name} says by its labels that it is from {}",
+                shown(&source.repository),
+                shown(said)
+            ),
             "set `source` in the configuration to the repository that the image is built from",
         )),
         None => Ok(()),

@@ -13,7 +13,7 @@ use self::{newest::newest, vex::Waivers};
 use super::{
     Asks, ComponentFacts, Facts, Finding,
     believed::{SCAN, believed, resting_on},
-    words::{count, first_few, is_over, names_package, shown},
+    words::{count, day, first_few, is_over, names_package, shown},
 };
 use crate::{
     digest::Digest,
@@ -25,13 +25,14 @@ use crate::{
 
 pub(super) const CODE: &str = "G016";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str = "How bad a vulnerability may be that a scan of every platform finds, and how old the scan.";
+pub(super) const SUMMARY: &str =
+    "How bad a vulnerability may be that a scan of every platform finds, and how old the scan.";
 pub(super) const REQUIRE: &str = "vulnerabilities: {fail_on: high, max_age: 7d}";
 
 /// Which vulnerabilities are borne.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
-#[schemars(with = "Written")]
+#[schemars(with = "Written", rename = "VulnerabilitiesGate")]
 pub struct Config(Written);
 
 /// The gate as it is written.
@@ -82,6 +83,7 @@ pub(super) struct Ignored {
     #[schemars(length(min = 1))]
     reason: String,
     /// The last day on which it counts, in UTC.
+    #[serde(deserialize_with = "day")]
     #[schemars(with = "String", extend("format" = "date"))]
     until: Date,
 }
@@ -96,7 +98,9 @@ impl TryFrom<Written> for Config {
         if let (Some(vex), Some(by)) = (&written.vex, &written.by)
             && same_person(&vex.by, by)
         {
-            return Err("`vex.by` must be somebody else than `by`: who builds and scans does not also say what does not matter");
+            return Err(
+                "`vex.by` must be somebody else than `by`: who builds and scans does not also say what does not matter",
+            );
         }
         Ok(Self(written))
     }
@@ -117,7 +121,7 @@ impl From<Config> for Written {
 }
 
 /// What to do where there is no scan, or none that counts any more.
-const REMEDY: &str = "scan each platform and attest it: `trivy image --format json --output scan.json REPOSITORY@PLATFORM-DIGEST`, then \
+const REMEDY: &str = "scan each platform and attest it: `trivy image --format cosign-vuln --output scan.json REPOSITORY@PLATFORM-DIGEST`, then \
      `cosign attest --type vuln --predicate scan.json --key cosign.key REPOSITORY@PLATFORM-DIGEST`";
 
 pub(super) fn asks(Config(config): &Config) -> Asks<'_> {
@@ -145,7 +149,13 @@ struct Sum<'a> {
     documents: BTreeSet<Digest>,
 }
 
-fn borne(config: &Written, facts: &Facts, name: &ComponentName, component: &ComponentFacts, image: &Image) -> Result<Finding, Finding> {
+fn borne(
+    config: &Written,
+    facts: &Facts,
+    name: &ComponentName,
+    component: &ComponentFacts,
+    image: &Image,
+) -> Result<Finding, Finding> {
     let by = config.by.as_ref();
     let scans = believed(&SCAN, by, name, component, image)?;
     let waivers = Waivers::read(config, facts.now, name, component, image)?;
@@ -204,11 +214,19 @@ impl<'a> Sum<'a> {
 
     fn found(&self, config: &Written, name: &ComponentName, image: &Image) -> String {
         let fixable = if config.only_fixable { " that can be mended" } else { "" };
-        let waived = if self.waived.is_empty() { String::new() } else { format!(", {} waived by VEX", self.waived.len()) };
-        let ignored = if self.ignored.is_empty() { String::new() } else { format!(", {} ignored for a time", self.ignored.len()) };
+        let waived =
+            if self.waived.is_empty() { String::new() } else { format!(", {} waived by VEX", self.waived.len()) };
+        let ignored = if self.ignored.is_empty() {
+            String::new()
+        } else {
+            format!(", {} ignored for a time", self.ignored.len())
+        };
         let on = count(image.platforms.len(), "platform");
         let scanners = first_few(self.scanners.iter().cloned());
-        format!("{name}: no vulnerability{fixable} from {} on, {on}, by {scanners}{waived}{ignored}", word(config.fail_on))
+        format!(
+            "{name}: no vulnerability{fixable} from {} on, {on}, by {scanners}{waived}{ignored}",
+            word(config.fail_on)
+        )
     }
 
     fn fail(&self, name: &ComponentName, waivers: &Waivers<'_>) -> Finding {
@@ -216,10 +234,16 @@ impl<'a> Sum<'a> {
         worst.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
         let mut counts: BTreeMap<Severity, usize> = BTreeMap::new();
         worst.iter().for_each(|finding| *counts.entry(finding.severity).or_default() += 1);
-        let counts: Vec<String> = counts.iter().rev().map(|(severity, count)| format!("{count} {}", word(*severity))).collect();
+        let counts: Vec<String> =
+            counts.iter().rev().map(|(severity, count)| format!("{count} {}", word(*severity))).collect();
         let few = first_few(worst.iter().map(|finding| described(finding)));
-        let over: String = self.over.iter().map(|(id, until)| format!("; `ignore` of {} ended with {until}", shown(id))).collect();
-        let beside = if waivers.beside() == 0 { "" } else { "; a VEX document beside it is not by whom `vex.by` names and waives nothing" };
+        let over: String =
+            self.over.iter().map(|(id, until)| format!("; `ignore` of {} ended with {until}", shown(id))).collect();
+        let beside = if waivers.beside() == 0 {
+            ""
+        } else {
+            "; a VEX document beside it is not by whom `vex.by` names and waives nothing"
+        };
         Finding::fail(
             format!("{name} has vulnerabilities, {}: {few}{over}{beside}", counts.join(", ")),
             "build with the versions that are without them; what does not matter, say in a VEX document by whom `vex.by` names, or bear it \

@@ -14,7 +14,8 @@ use super::{Asks, Facts, Finding, words::count};
 
 pub(super) const CODE: &str = "G018";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str = "Conditions in CEL, each of which must be true. They only deny: nothing else is required less for them.";
+pub(super) const SUMMARY: &str =
+    "Conditions in CEL, each of which must be true. They only deny: nothing else is required less for them.";
 pub(super) const REQUIRE: &str = "when: [\"now.weekday < 5\"]";
 
 /// How many conditions an environment may have.
@@ -23,7 +24,7 @@ const MAX_CONDITIONS: usize = 16;
 /// The conditions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<Condition>", into = "Vec<Condition>")]
-#[schemars(with = "Vec<Condition>", extend("minItems" = 1, "maxItems" = 16))]
+#[schemars(with = "Vec<Condition>", rename = "WhenGate", extend("minItems" = 1, "maxItems" = 16))]
 pub struct Config(Vec<Condition>);
 
 impl TryFrom<Vec<Condition>> for Config {

@@ -1,13 +1,20 @@
 //! Small things that several gates of evidence need: foreign text made harmless, name patterns, exceptions with an end.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use serde::{Deserialize, Deserializer, de::Error};
 
 /// How many characters of a foreign text are shown.
 const SHOWN: usize = 120;
 
 /// A text that others wrote, as it may stand in a message: without control characters, and not long.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let mut shown = String::new();
+    for c in text.chars().take(SHOWN) {
+        match c {
+            '\'' | '"' | '\\' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }
@@ -48,6 +55,16 @@ pub(super) fn is_over(until: Date, now: Timestamp) -> bool {
     now.to_zoned(TimeZone::UTC).date() > until
 }
 
+/// Reads a day, and nothing else that might pass for one.
+///
+/// # Errors
+/// The text is no day of the calendar, written `2026-12-31` (RFC 3339, `full-date`).
+pub(super) fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let day: Option<Date> = text.parse().ok().filter(|day: &Date| day.to_string() == text);
+    day.ok_or_else(|| D::Error::custom(format!("`until` is a day, such as 2026-12-31, not `{}`", shown(&text))))
+}
+
 /// `1 package`, `2 packages`.
 pub(super) fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
@@ -77,6 +94,7 @@ mod tests {
 
     #[test]
     fn foreign_text_is_harmless_and_short() {
+        assert_eq!(shown("it's \u{202e}"), "it's \\u{202e}");
         assert_eq!(shown("a\u{1b}[31m\nb"), "a\\u{1b}[31m\\nb");
         assert_eq!(shown(&"x".repeat(500)).chars().count(), SHOWN + 1);
         assert_eq!(first_few(["a", "b", "c", "d"].map(str::to_owned)), "a, b, c and 1 more");

@@ -91,9 +91,15 @@ impl Terms {
 
 impl Term {
     fn read(text: &str) -> Result<Self, String> {
-        let none = || format!("`{}` is no licence: write an SPDX identifier (https://spdx.org/licenses), or the beginning of one with `*`", super::shown(text));
+        let none = || {
+            format!(
+                "`{}` is no licence: write an SPDX identifier (https://spdx.org/licenses), or the beginning of one with `*`",
+                super::shown(text)
+            )
+        };
         if let Some(beginning) = text.strip_suffix('*') {
-            let some = !beginning.is_empty() && spdx::identifiers::LICENSES.iter().any(|known| known.name.starts_with(beginning));
+            let some = !beginning.is_empty()
+                && spdx::identifiers::LICENSES.iter().any(|known| known.name.starts_with(beginning));
             return if some { Ok(Self::Beginning(beginning.to_owned())) } else { Err(none()) };
         }
         let expression = Expression::parse_mode(text, ParseMode::LAX).map_err(|_| none())?;
@@ -110,7 +116,9 @@ impl Term {
     /// Whether it means `leaf`: with its exception, or apart from that.
     fn is(&self, leaf: &Leaf, with: bool) -> bool {
         match self {
-            Self::Beginning(beginning) => !with && [&leaf.base, &leaf.name].iter().any(|name| name.starts_with(beginning.as_str())),
+            Self::Beginning(beginning) => {
+                !with && [&leaf.base, &leaf.name].iter().any(|name| name.starts_with(beginning.as_str()))
+            }
             Self::Licence { base, with: exception } => {
                 *base == leaf.base && exception.as_deref() == leaf.with.as_deref().filter(|_| with)
             }
@@ -163,10 +171,32 @@ mod tests {
     #[test]
     fn of_or_one_branch_must_be_allowed_and_of_and_both() {
         let terms = terms(&["MIT", "Apache-2.0"], &[], Unknown::Deny);
-        for licence in ["MIT", "MIT OR GPL-3.0-only", "MIT AND Apache-2.0", "(GPL-2.0-only AND X11) OR MIT", "mit", "Apache 2.0", "MIT/GPL-3.0", "Apache-2.0 WITH LLVM-exception", "Apache-2.0+"] {
+        for licence in [
+            "MIT",
+            "MIT OR GPL-3.0-only",
+            "MIT AND Apache-2.0",
+            "(GPL-2.0-only AND X11) OR MIT",
+            "mit",
+            "Apache 2.0",
+            "MIT/GPL-3.0",
+            "Apache-2.0 WITH LLVM-exception",
+            "Apache-2.0+",
+        ] {
             assert!(terms.accept(licence), "{licence}");
         }
-        for licence in ["GPL-3.0-only", "MIT AND GPL-3.0-only", "", "NOASSERTION", "NONE", "my own", "MIT AND Secret", "LicenseRef-x", "MIT OR", "((((", "MIT WITH Nothing-known AND X11"] {
+        for licence in [
+            "GPL-3.0-only",
+            "MIT AND GPL-3.0-only",
+            "",
+            "NOASSERTION",
+            "NONE",
+            "my own",
+            "MIT AND Secret",
+            "LicenseRef-x",
+            "MIT OR",
+            "((((",
+            "MIT WITH Nothing-known AND X11",
+        ] {
             assert!(!terms.accept(licence), "{licence}");
         }
     }
@@ -174,7 +204,20 @@ mod tests {
     #[test]
     fn what_is_denied_is_denied_however_its_version_is_written() {
         let terms = terms(&[], &["GPL-3.0", "AGPL-*", "LGPL-2.1-*"], Unknown::Deny);
-        for licence in ["GPL-3.0", "GPL-3.0-only", "GPL-3.0-or-later", "GPL-3.0+", "GPLv3", "AGPL-3.0-only", "AGPL-1.0", "LGPL-2.1-or-later", "LGPL-2.1+", "GPL-3.0-with-GCC-exception", "MIT AND GPL-3.0-only", "GPL-3.0-only WITH GCC-exception-3.1"] {
+        for licence in [
+            "GPL-3.0",
+            "GPL-3.0-only",
+            "GPL-3.0-or-later",
+            "GPL-3.0+",
+            "GPLv3",
+            "AGPL-3.0-only",
+            "AGPL-1.0",
+            "LGPL-2.1-or-later",
+            "LGPL-2.1+",
+            "GPL-3.0-with-GCC-exception",
+            "MIT AND GPL-3.0-only",
+            "GPL-3.0-only WITH GCC-exception-3.1",
+        ] {
             assert!(!terms.accept(licence), "{licence}");
         }
         for licence in ["GPL-2.0-only", "LGPL-3.0-only", "MIT OR GPL-3.0-only", "MIT"] {
@@ -202,14 +245,26 @@ mod tests {
 
     /// Expressions of a few licences, known and unknown.
     fn expression() -> impl Strategy<Value = String> {
-        let leaf = prop::sample::select(vec!["MIT", "X11", "GPL-3.0-only", "GPL-2.0-or-later", "Apache-2.0 WITH LLVM-exception", "Foo"]);
+        let leaf = prop::sample::select(vec![
+            "MIT",
+            "X11",
+            "GPL-3.0-only",
+            "GPL-2.0-or-later",
+            "Apache-2.0 WITH LLVM-exception",
+            "Foo",
+        ]);
         leaf.prop_map(str::to_owned).prop_recursive(4, 24, 2, |inner| {
-            (inner.clone(), prop::bool::ANY, inner).prop_map(|(a, and, b)| format!("({a}) {} ({b})", if and { "AND" } else { "OR" }))
+            (inner.clone(), prop::bool::ANY, inner)
+                .prop_map(|(a, and, b)| format!("({a}) {} ({b})", if and { "AND" } else { "OR" }))
         })
     }
 
     fn list() -> impl Strategy<Value = Vec<String>> {
-        prop::collection::vec(prop::sample::select(vec!["MIT", "X11", "GPL-3.0", "GPL-2.0", "Apache-2.0", "GPL-*"]).prop_map(str::to_owned), 0..4)
+        prop::collection::vec(
+            prop::sample::select(vec!["MIT", "X11", "GPL-3.0", "GPL-2.0", "Apache-2.0", "GPL-*"])
+                .prop_map(str::to_owned),
+            0..4,
+        )
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Written, newest::is_in_the_future};
 use crate::{
     digest::Digest,
-    evidence::{Evidence, Finding as Vulnerability, Trust, Vex, VexStatement, VexStatus},
+    evidence::{Claim, Evidence, Finding as Vulnerability, Trust, Vex, VexStatement, VexStatus},
     gate::{
         ComponentFacts, Finding,
         believed::{Believed, VEX, believed},
@@ -37,7 +37,11 @@ impl<'a> Waivers<'a> {
         component: &'a ComponentFacts,
         image: &'a Image,
     ) -> Result<Self, Finding> {
-        let Some(vex) = &config.vex else { return Ok(Self { statements: Vec::new(), beside: 0 }) };
+        let Some(vex) = &config.vex else {
+            let found = component.read_evidence(name)?;
+            let beside = found.iter().filter(|evidence| matches!(evidence.claim, Claim::Vex(_))).count();
+            return Ok(Self { statements: Vec::new(), beside });
+        };
         let documents: Believed<'a, Vex> = believed(&VEX, Some(&vex.by), name, component, image)?;
         let mut waivers = Self { statements: Vec::new(), beside: documents.beside() };
         for piece in documents.pieces() {
@@ -60,7 +64,12 @@ impl<'a> Waivers<'a> {
 
     /// Whether `finding` does not matter in this image: the documents that say so. The newest statement about it counts; of
     /// several of one instant, the one that waives least, and one without a date is newer than every other.
-    pub(super) fn waive(&self, finding: &Vulnerability, image: &Image, platform: &PlatformImage) -> Option<Vec<Digest>> {
+    pub(super) fn waive(
+        &self,
+        finding: &Vulnerability,
+        image: &Image,
+        platform: &PlatformImage,
+    ) -> Option<Vec<Digest>> {
         let about: Vec<&Statement<'_>> =
             self.statements.iter().filter(|statement| statement.is_about(finding, image, platform)).collect();
         let undated = about.iter().any(|statement| statement.at.is_none() && !statement.waives());

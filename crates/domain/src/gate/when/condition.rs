@@ -16,7 +16,10 @@ use cel::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{super::words::shown, variables::{NAMES, Variables}};
+use super::{
+    super::words::shown,
+    variables::{NAMES, Variables},
+};
 
 /// The longest text, in bytes.
 const MAX_LENGTH: usize = 1024;
@@ -137,7 +140,8 @@ fn answer(source: &str, context: &Context<'_, '_>) -> Answer {
 /// Runs `work` where there is stack enough for it.
 fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
+        let thread =
+            std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(_)) => Err("the interpreter broke off; please report this expression".to_owned()),
@@ -156,7 +160,8 @@ struct Walk {
 
 impl Walk {
     fn expression(&mut self, expression: &IdedExpr, comprehensions: usize) -> Result<(), String> {
-        let mut all = |expressions: &[&IdedExpr]| expressions.iter().try_for_each(|e| self.expression(e, comprehensions));
+        let mut all =
+            |expressions: &[&IdedExpr]| expressions.iter().try_for_each(|e| self.expression(e, comprehensions));
         match &expression.expr {
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.name(name),
@@ -182,7 +187,9 @@ impl Walk {
 
     fn comprehension(&mut self, of: &cel::common::ast::ComprehensionExpr, depth: usize) -> Result<(), String> {
         if depth > MAX_COMPREHENSIONS {
-            return Err(format!("more than {MAX_COMPREHENSIONS} of `all`, `exists`, `map` and such stand in or behind one another"));
+            return Err(format!(
+                "more than {MAX_COMPREHENSIONS} of `all`, `exists`, `map` and such stand in or behind one another"
+            ));
         }
         // What is gone through counts as inside: behind one another, each may make more of what the one before made.
         self.expression(&of.iter_range, depth)?;

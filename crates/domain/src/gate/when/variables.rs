@@ -184,7 +184,9 @@ fn bounded(name: &ComponentName, image: &Image) -> Result<(), Finding> {
         return Ok(());
     }
     Err(Finding::error(
-        format!("{name} has more than {MAX_PLATFORMS} platforms, or more than {MAX_LABELS} labels or labels longer than {MAX_TEXT} bytes, which no condition goes through"),
+        format!(
+            "{name} has more than {MAX_PLATFORMS} platforms, or more than {MAX_LABELS} labels or labels longer than {MAX_TEXT} bytes, which no condition goes through"
+        ),
         "build it with fewer and shorter labels",
     ))
 }
@@ -240,12 +242,15 @@ impl EvidenceValue {
         let whole = |is: fn(&Claim) -> bool| counted.iter().any(|e| is(&e.claim) && e.is_about(image.digest));
         let each = |is: fn(&Claim) -> bool| {
             let about = |digest| counted.iter().any(|e| is(&e.claim) && e.is_about(digest));
-            !image.platforms.is_empty() && image.platforms.iter().all(|p| about(p.digest) || (only && about(image.digest)))
+            !image.platforms.is_empty()
+                && image.platforms.iter().all(|p| about(p.digest) || (only && about(image.digest)))
         };
         let is_tests = |claim: &Claim| matches!(claim, Claim::Tests(_));
         let failed = |e: &&Evidence| matches!(&e.claim, Claim::Tests(result) if !result.passed);
         Self {
-            signature: counted.iter().any(|e| e.claim == Claim::Signature && !e.signers.is_empty() && e.is_about(image.digest)),
+            signature: counted
+                .iter()
+                .any(|e| e.claim == Claim::Signature && !e.signers.is_empty() && e.is_about(image.digest)),
             provenance: whole(|c| matches!(c, Claim::Provenance(_))) || each(|c| matches!(c, Claim::Provenance(_))),
             sbom: each(|claim| matches!(claim, Claim::Sbom(_))),
             tests: (whole(is_tests) || each(is_tests)) && !counted.iter().any(failed),
@@ -259,7 +264,8 @@ impl Counts {
     fn of(counted: &[&Evidence], image: &Image) -> Option<Self> {
         let mut worst: BTreeMap<(&str, &str, &str), Severity> = BTreeMap::new();
         for platform in &image.platforms {
-            let about = |e: &&Evidence| e.is_about(platform.digest) || (image.platforms.len() == 1 && e.is_about(image.digest));
+            let about =
+                |e: &&Evidence| e.is_about(platform.digest) || (image.platforms.len() == 1 && e.is_about(image.digest));
             let scans: Vec<&Scan> = counted
                 .iter()
                 .filter(|e| about(e))
