@@ -26,6 +26,9 @@ pub struct PlatformImage {
     pub platform: String,
     /// The digest of this platform's manifest.
     pub digest: Digest,
+    /// The digest of its configuration, which tools call the image ID; `None` in records of before it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Digest>,
     /// The sum of the layers' sizes as they are stored and moved, in bytes.
     pub compressed_bytes: u64,
     /// How many layers the manifest lists.

@@ -1,11 +1,10 @@
 //! Handing in evidence about an artifact: what a tool reported is put on record, bound to the digest that it speaks of.
 
-use std::collections::BTreeSet;
-
 use sealift_domain::{
     digest::Digest,
     event::{Event, EvidenceKind, EvidenceRecorded},
     evidence::{Claim, Evidence, Form, Origin},
+    image::Image,
     reference::Pinned,
 };
 
@@ -42,19 +41,17 @@ pub async fn hand_in(
         return Err(EngineError::Evidence(format!("it has {} bytes; the limit is {MAX_BYTES}", bytes.len())));
     }
     let image = world.registry.inspect(artifact).await?;
-    let ours: BTreeSet<Digest> =
-        image.platforms.iter().map(|platform| platform.digest).chain([artifact.digest]).collect();
     let ledger = book.ledger().await?;
     let policy = places::policy(&ledger)?;
     let trusts: Vec<_> = policy.environments.values().flat_map(|environment| environment.gates.asks().trusts).collect();
     let form = world.evidence.form_of(&bytes);
     // What it is recorded as does not change what it says.
     let origin = Origin::Recorded { at: world.clock.now(), receipt: artifact.digest };
-    let found = Found { form, origin, bytes: bytes.clone().into(), signature: None };
+    let found = Found { form, origin, bytes: bytes.clone().into(), detached: None };
     let read = world.evidence.read(&[found], &trusts).map_err(EngineError::Evidence)?;
     let evidence = read.into_iter().next().ok_or_else(|| EngineError::Evidence("it says nothing".to_owned()))?;
     fits(&evidence, kind)?;
-    about(&evidence, &ours, artifact.digest)?;
+    about(&evidence, &image)?;
     let recorded = EvidenceRecorded {
         artifact: artifact.digest,
         handed_in_as: kind,
@@ -109,11 +106,13 @@ fn fits(evidence: &Evidence, kind: EvidenceKind) -> Result<(), EngineError> {
 }
 
 /// Whether it is about the artifact.
-fn about(evidence: &Evidence, ours: &BTreeSet<Digest>, artifact: Digest) -> Result<(), EngineError> {
-    if !evidence.subjects.is_disjoint(ours) {
+fn about(evidence: &Evidence, image: &Image) -> Result<(), EngineError> {
+    let artifact = image.digest;
+    if evidence.is_about(artifact) || image.platforms.iter().any(|platform| evidence.is_about_platform(platform)) {
         return Ok(());
     }
-    let why = match (evidence.subjects.first(), evidence.form) {
+    let named = evidence.configs.first().or(evidence.subjects.first());
+    let why = match (named, evidence.form) {
         (Some(other), _) => format!("it is about {other}, not about {artifact} or one of its platforms"),
         (None, Form::Document) => {
             "it does not say which image it is about; let the tool read the image by digest from its registry, or wrap it in a \

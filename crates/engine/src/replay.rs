@@ -163,7 +163,7 @@ async fn read_again(book: &Book, world: &World, gates: &Gates, kept: &Facts) -> 
                 form: piece.form,
                 origin: piece.origin.clone(),
                 bytes: bytes.into(),
-                signature: piece.signature.clone(),
+                detached: piece.detached.clone(),
             };
             let read = world.evidence.read(&[found], &asks.trusts).map_err(|why| unreadable(name, &why))?;
             if let Some(read) = read.into_iter().next() {

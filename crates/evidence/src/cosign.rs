@@ -3,7 +3,7 @@
 //! Those that it made with a certificate become a bundle ([`Keyless`]).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealift_domain::digest::Digest;
+use sealift_domain::{digest::Digest, evidence::Detached};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -102,6 +102,14 @@ pub struct Keyless<'a> {
     pub chain: Option<&'a str>,
     /// `dev.sigstore.cosign/bundle`: what Rekor promised when the signature was entered into its log.
     pub bundle: Option<&'a str>,
+}
+
+impl<'a> Keyless<'a> {
+    /// What lay beside a signature, if a certificate made it.
+    pub fn of(detached: &'a Detached) -> Option<Self> {
+        let certificate = detached.certificate.as_deref()?;
+        Some(Self { certificate, chain: detached.chain.as_deref(), bundle: detached.bundle.as_deref() })
+    }
 }
 
 /// The longest annotation that is read, in bytes. All of a manifest's have no more than 4 MiB.

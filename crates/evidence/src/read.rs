@@ -7,13 +7,14 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use sealift_domain::{
     digest::Digest,
-    evidence::{Claim, Evidence, Form, Origin, Signer},
+    evidence::{Claim, Detached, Evidence, Form, Origin, Signer},
 };
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     anchors::Anchors,
     bundle::{self, Bundle, Content},
+    claim,
     cosign::{self, Keyless},
     dsse::{self, Envelope, MAX_BYTES},
 };
@@ -34,29 +35,25 @@ pub struct Found<'a> {
     pub origin: Origin,
     /// The bytes. For [`Form::SimpleSigning`] the payload.
     pub bytes: &'a [u8],
-    /// For [`Form::SimpleSigning`] the signature, from the annotation `dev.cosignproject.cosign/signature`.
-    pub signature: Option<&'a str>,
-    /// For [`Form::SimpleSigning`] what verifies the signature if a certificate made it.
-    pub keyless: Option<Keyless<'a>>,
-    /// For [`Form::Document`] what whoever handed it in says it is about. It counts only where the document itself does not say.
-    pub subjects: BTreeSet<Digest>,
+    /// For [`Form::SimpleSigning`] the signature that lay beside them.
+    pub detached: Option<&'a Detached>,
 }
 
 /// Reads one piece of evidence, and verifies its signatures.
 pub fn read(found: &Found<'_>, anchors: &Anchors) -> Evidence {
-    let Read { subjects, signers, claim, why_not } = if found.bytes.len() > MAX_BYTES {
+    let Read { subjects, configs, signers, claim, why_not } = if found.bytes.len() > MAX_BYTES {
         Read::unreadable(kind(found.form), format!("it is longer than {} MiB", MAX_BYTES >> 20))
     } else {
         match found.form {
             Form::SimpleSigning => simple_signing(found, anchors),
             Form::Bundle => of_bundle(found.bytes, anchors),
             Form::Envelope => of_envelope(found.bytes, anchors),
-            Form::Statement => Read::of(said(found.bytes), Form::Statement).unsigned(),
-            Form::Document => of_document(found).unsigned(),
+            Form::Statement => of_statement(found.bytes).unsigned(),
+            Form::Document => of_document(found.bytes).unsigned(),
         }
     };
-    let (form, origin) = (found.form, found.origin.clone());
-    Evidence { digest: Digest::of(found.bytes), form, origin, subjects, signers, claim, why_not }
+    let (form, origin, detached) = (found.form, found.origin.clone(), found.detached.cloned());
+    Evidence { digest: Digest::of(found.bytes), form, origin, detached, subjects, configs, signers, claim, why_not }
 }
 
 /// How a file that somebody hands in is wrapped, by what is in it. What is no JSON object is a document.
@@ -101,6 +98,7 @@ fn kind(form: Form) -> &'static str {
 /// What was read.
 struct Read {
     subjects: BTreeSet<Digest>,
+    configs: BTreeSet<Digest>,
     signers: Vec<Signer>,
     claim: Claim,
     why_not: Option<String>,
@@ -109,19 +107,13 @@ struct Read {
 impl Read {
     fn unreadable(kind: &str, why: impl ToString) -> Self {
         let claim = Claim::Unreadable { kind: kind.to_owned() };
-        Self { subjects: BTreeSet::new(), signers: Vec::new(), claim, why_not: Some(why.to_string()) }
-    }
-
-    fn of(said: Result<Said, String>, form: Form) -> Self {
-        match said {
-            Ok(Said { subjects, claim, why_not }) => Self { subjects, signers: Vec::new(), claim, why_not },
-            Err(why) => Self::unreadable(kind(form), why),
-        }
+        let (subjects, configs) = (BTreeSet::new(), BTreeSet::new());
+        Self { subjects, configs, signers: Vec::new(), claim, why_not: Some(why.to_string()) }
     }
 
     fn signature(subject: Digest) -> Self {
         let subjects = BTreeSet::from([subject]);
-        Self { subjects, signers: Vec::new(), claim: Claim::Signature, why_not: None }
+        Self { subjects, configs: BTreeSet::new(), signers: Vec::new(), claim: Claim::Signature, why_not: None }
     }
 
     fn unsigned(self) -> Self {
@@ -146,11 +138,11 @@ fn simple_signing(found: &Found<'_>, anchors: &Anchors) -> Read {
         Ok(digest) => Read::signature(digest),
         Err(why) => Read::unreadable(cosign::MEDIA_TYPE, why),
     };
-    let Some(signature) = found.signature else { return read.signed(Err("it is stored without its signature")) };
-    let checked = cosign::check(found.bytes, signature, &anchors.keys);
-    let signers = match (checked.signer, found.keyless) {
+    let Some(detached) = found.detached else { return read.signed(Err("it is stored without its signature")) };
+    let checked = cosign::check(found.bytes, &detached.signature, &anchors.keys);
+    let signers = match (checked.signer, Keyless::of(detached)) {
         (Some(place), _) => Ok(anchors.signers(&[place])),
-        (None, Some(keyless)) => by_annotations(found.bytes, signature, &keyless, anchors),
+        (None, Some(keyless)) => by_annotations(found.bytes, &detached.signature, &keyless, anchors),
         (None, None) => Err(NO_KEY),
     };
     read.signed(signers)
@@ -174,7 +166,7 @@ fn of_envelope(bytes: &[u8], anchors: &Anchors) -> Read {
         Err(why) => return Read::unreadable(dsse::MEDIA_TYPE, why),
     };
     let signers = anchors.signers(&envelope.signed_by(&anchors.keys));
-    Read::of(said(envelope.payload()), Form::Statement).signed(some(signers))
+    of_statement(envelope.payload()).signed(some(signers))
 }
 
 fn of_bundle(bytes: &[u8], anchors: &Anchors) -> Read {
@@ -183,7 +175,7 @@ fn of_bundle(bytes: &[u8], anchors: &Anchors) -> Read {
         Err(why) => return Read::unreadable(bundle::MEDIA_TYPE, why),
     };
     let read = match &bundle.content {
-        Content::Envelope(envelope) => Read::of(said(envelope.payload()), Form::Statement),
+        Content::Envelope(envelope) => of_statement(envelope.payload()),
         Content::Message { digest, .. } => Read::signature(*digest),
     };
     let signers = match bundle.keyless {
@@ -216,49 +208,26 @@ fn by_certificate(
     if signers.is_empty() { Err(why) } else { Ok(signers) }
 }
 
-/// What a document says.
-struct Said {
-    subjects: BTreeSet<Digest>,
-    claim: Claim,
-    why_not: Option<String>,
+fn of_document(bytes: &[u8]) -> Read {
+    match claim::of_document(bytes) {
+        Ok(said) => said.into(),
+        Err(why) => Read::unreadable(kind(Form::Document), why),
+    }
 }
 
-fn of_document(found: &Found<'_>) -> Read {
-    let mut read = Read::of(Err("no reader of documents is there yet".to_owned()), Form::Document);
-    if read.subjects.is_empty() {
-        read.subjects.clone_from(&found.subjects);
+fn of_statement(bytes: &[u8]) -> Read {
+    match claim::of_statement(bytes) {
+        Ok(said) if matches!(&said.claim, Claim::Other { kind } if kind == SIGNATURE) => {
+            Read { claim: Claim::Signature, ..said.into() }
+        }
+        Ok(said) => said.into(),
+        Err(why) => Read::unreadable(kind(Form::Statement), why),
     }
-    read
 }
 
-/// What an in-toto statement says.
-fn said(statement: &[u8]) -> Result<Said, String> {
-    #[derive(Deserialize)]
-    struct Statement<'a> {
-        #[serde(rename = "_type", borrow)]
-        kind: Cow<'a, str>,
-        subject: Vec<Subject>,
-        #[serde(rename = "predicateType")]
-        predicate_type: String,
+impl From<claim::Said> for Read {
+    fn from(said: claim::Said) -> Self {
+        let claim::Said { subjects, configs, claim, why_not } = said;
+        Self { subjects, configs, signers: Vec::new(), claim, why_not }
     }
-    #[derive(Deserialize)]
-    struct Subject {
-        digest: Digests,
-    }
-    #[derive(Deserialize)]
-    struct Digests {
-        sha256: Option<String>,
-    }
-    let read: Statement<'_> = serde_json::from_slice(statement)
-        .map_err(|why| format!("its payload is no in-toto statement (line {}, column {})", why.line(), why.column()))?;
-    if !read.kind.starts_with(STATEMENT) {
-        return Err("its payload is no in-toto statement".to_owned());
-    }
-    let digests = read.subject.iter().filter_map(|subject| subject.digest.sha256.as_ref());
-    let subjects = digests.filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect();
-    let claim = match read.predicate_type.as_str() {
-        SIGNATURE => Claim::Signature,
-        _ => Claim::Other { kind: read.predicate_type },
-    };
-    Ok(Said { subjects, claim, why_not: None })
 }

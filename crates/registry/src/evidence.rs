@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::{try_join_all, try_join3};
 use sealift_domain::{
     digest::Digest,
-    evidence::Form,
+    evidence::{Detached, Form},
     reference::{Pinned, Tag},
 };
 use sealift_engine::ports::registry::{RegistryError, RegistryErrorKind, StoredEvidence};
@@ -25,6 +25,12 @@ use crate::{
 pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation of a payload's layer that holds the signature, in base64 (the same specification).
 pub const SIGNATURE_ANNOTATION: &str = "dev.cosignproject.cosign/signature";
+/// The annotation that holds the certificate of who signed, in PEM (the same specification).
+pub const CERTIFICATE_ANNOTATION: &str = "dev.sigstore.cosign/certificate";
+/// The annotation that holds the certificates above it.
+pub const CHAIN_ANNOTATION: &str = "dev.sigstore.cosign/chain";
+/// The annotation that holds what the transparency log promised.
+pub const LOG_ANNOTATION: &str = "dev.sigstore.cosign/bundle";
 /// The media type of an attestation of cosign 2 (sigstore/cosign, `specs/ATTESTATION_SPEC.md`).
 pub const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 /// How the media types of all Sigstore bundles begin (sigstore/protobuf-specs, `sigstore_bundle.proto`).
@@ -95,6 +101,17 @@ fn form(media_type: &str) -> Option<Form> {
         bundle if bundle.starts_with(BUNDLE) => Some(Form::Bundle),
         _ => None,
     }
+}
+
+/// The signature in the annotations of a layer.
+fn detached(layer: &mut Descriptor) -> Option<Detached> {
+    let mut take = |name: &str| layer.annotations.remove(name);
+    Some(Detached {
+        signature: take(SIGNATURE_ANNOTATION)?,
+        certificate: take(CERTIFICATE_ANNOTATION),
+        chain: take(CHAIN_ANNOTATION),
+        bundle: take(LOG_ANNOTATION),
+    })
 }
 
 impl Http {
@@ -170,8 +187,8 @@ impl Http {
         let raw = self.manifest(&place.repository, place.digest).await?;
         let read = manifest::read(&raw)?;
         let unread = |kind: String| {
-            let (form, signature, bytes) = (None, None, Bytes::new());
-            StoredEvidence { form, kind, digest: place.digest, bytes, signature, index }
+            let (form, detached, bytes) = (None, None, Bytes::new());
+            StoredEvidence { form, kind, digest: place.digest, bytes, detached, index }
         };
         let Content::Image { config, layers } = read.content else {
             // A referrer may be an index, of which nothing here knows what it would say.
@@ -205,7 +222,7 @@ impl Http {
             }
             None => Bytes::new(),
         };
-        let signature = layer.annotations.remove(SIGNATURE_ANNOTATION);
-        Ok(StoredEvidence { form, kind: printable(&layer.media_type), digest: layer.digest, bytes, signature, index })
+        let detached = detached(&mut layer);
+        Ok(StoredEvidence { form, kind: printable(&layer.media_type), digest: layer.digest, bytes, detached, index })
     }
 }

@@ -121,6 +121,7 @@ impl Http {
         Ok(PlatformImage {
             platform: platform.map_or_else(|| "unknown".to_owned(), |platform| platform.to_string()),
             digest,
+            config: Some(descriptor.digest),
             compressed_bytes: layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size)),
             layers: layers.len(),
             missing: absent.into_iter().collect(),

@@ -3,10 +3,8 @@
 use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
 
 use sealift_domain::{
-    digest::Digest,
-    evidence::{Claim, Evidence, Form, Signer, Trust},
+    evidence::{Evidence, Form, Trust},
     name::{ChannelName, EnvironmentName},
-    signature::PublicKey,
 };
 use sealift_drivers::{compose::ComposeDriver, process::ProcessDriver};
 use sealift_engine::{
@@ -21,7 +19,7 @@ use sealift_engine::{
     },
     world::World,
 };
-use sealift_evidence::{cosign, public_key, sshsig};
+use sealift_evidence::{anchors::Anchors, read, sshsig};
 use sealift_forge::git::Git;
 use sealift_probes::{Probes, Webhook};
 use sealift_registry::{
@@ -63,39 +61,16 @@ struct Evidences;
 
 impl EvidenceReader for Evidences {
     fn read(&self, found: &[Found], trusts: &[&Trust]) -> Result<Vec<Evidence>, String> {
-        let keys: Vec<&PublicKey> = trusts
-            .iter()
-            .flat_map(|trust| match trust {
-                Trust::Keys(keys) => keys.iter().collect::<Vec<_>>(),
-                Trust::Identity(_) => Vec::new(),
-            })
-            .collect();
-        let parsed = keys.iter().map(|key| public_key::PublicKey::from_pem(key.pem()));
-        let parsed: Vec<_> = parsed.collect::<Result<_, _>>().map_err(|why| format!("a key: {why}"))?;
+        let anchors = Anchors::new(trusts.iter().copied()).map_err(|why| why.to_string())?;
         let read = |found: &Found| {
-            let checked = match &found.signature {
-                Some(signature) => cosign::check(&found.bytes, signature, &parsed),
-                None => cosign::Checked::unsigned(),
-            };
-            let signer = checked
-                .signer
-                .map(|index| Signer::Key { key: keys[index].clone(), fingerprint: parsed[index].fingerprint() });
-            Evidence {
-                digest: Digest::of(&found.bytes),
-                form: found.form,
-                origin: found.origin.clone(),
-                signature: found.signature.clone(),
-                subjects: checked.signs.into_iter().collect(),
-                signers: signer.into_iter().collect(),
-                claim: Claim::Signature,
-                why_not: checked.why_not,
-            }
+            let (form, origin) = (found.form, found.origin.clone());
+            read::read(&read::Found { form, origin, bytes: &found.bytes, detached: found.detached.as_ref() }, &anchors)
         };
         Ok(found.iter().map(read).collect())
     }
 
-    fn form_of(&self, _: &[u8]) -> Form {
-        Form::Document
+    fn form_of(&self, bytes: &[u8]) -> Form {
+        read::sniff(bytes)
     }
 }
 

@@ -16,7 +16,7 @@ pub use claim::{
 };
 pub use trust::{Certificate, Identity, Signer, Trust, TrustRoot};
 
-use crate::digest::Digest;
+use crate::{digest::Digest, image::PlatformImage};
 
 /// How a piece of evidence is wrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,12 +60,16 @@ pub struct Evidence {
     pub form: Form,
     /// Where it was found.
     pub origin: Origin,
-    /// The signature that lay beside the bytes, in base64, where it is no part of them ([`Form::SimpleSigning`]).
+    /// The signature that lay beside the bytes, where it is no part of them ([`Form::SimpleSigning`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
+    pub detached: Option<Detached>,
     /// What it is about, by its own word; for what is signed, by the signer's.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub subjects: BTreeSet<Digest>,
+    /// The image configurations that it names ("image ID"). A scanner that is asked for an index looks at one platform and names
+    /// the index all the same; the configuration tells which platform it was.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub configs: BTreeSet<Digest>,
     /// Who signed it, of those that were asked for. Empty: nobody, or nobody that anyone trusts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<Signer>,
@@ -76,10 +80,34 @@ pub struct Evidence {
     pub why_not: Option<String>,
 }
 
+/// A signature that is stored beside what it signs, as cosign 2 does in annotations (sigstore/cosign, `specs/SIGNATURE_SPEC.md`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detached {
+    /// The signature, in base64.
+    pub signature: String,
+    /// The certificate of who signed, in PEM; `None` where a key signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The certificates above it, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
+    /// What the transparency log promised, in JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
+}
+
 impl Evidence {
-    /// Whether it is about `digest`.
+    /// Whether it is about `digest`, and not only about one platform of it.
     pub fn is_about(&self, digest: Digest) -> bool {
-        self.subjects.contains(&digest)
+        self.configs.is_empty() && self.subjects.contains(&digest)
+    }
+
+    /// Whether it is about the image of this platform.
+    pub fn is_about_platform(&self, platform: &PlatformImage) -> bool {
+        match (self.configs.is_empty(), platform.config) {
+            (true, _) => self.subjects.contains(&platform.digest),
+            (false, config) => config.is_some_and(|config| self.configs.contains(&config)),
+        }
     }
 
     /// The signer that `trust` accepts, if one does.

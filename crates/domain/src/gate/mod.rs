@@ -6,9 +6,12 @@
 //! Gates are pure: they judge [`Facts`] that were gathered before, and they fail closed.
 
 mod asks;
+mod believed;
 mod facts;
 mod registry;
+mod repository;
 mod verdict;
+mod words;
 
 pub use asks::Asks;
 pub use facts::{ComponentFacts, DatabaseFacts, Fact, Facts, LiveFacts, Path, SourceFacts, TargetFacts};
@@ -33,5 +36,11 @@ registry::gates! {
         layers,
         metadata,
         signature,
+        sbom,
+        provenance,
+        licenses,
+        vulnerabilities,
+        source_reachable,
+        when,
     }
 }

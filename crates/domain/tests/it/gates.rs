@@ -10,6 +10,8 @@ use sealift_domain::gate::{ALL, Facts, GateInfo, Gates, Judged};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+const KEY: &str = "-----BEGIN PUBLIC KEY-----\nAA";
+
 /// A question to a gate, and its whole answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,10 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gate/fixtures")
 }
 
+fn documentation() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/gates.md")).unwrap()
+}
+
 /// The fixtures of `gate` by name, read from its folder.
 fn fixtures_of(gate: &GateInfo) -> BTreeMap<String, Fixture> {
     let folder = fixtures().join(gate.name);
@@ -38,6 +44,56 @@ fn fixtures_of(gate: &GateInfo) -> BTreeMap<String, Fixture> {
         })
         .collect()
 }
+
+/// What is missing or too much in `folder`, which has a folder of fixtures for each of `gates`.
+fn faults_of_fixtures(gates: &[GateInfo], folder: &Path) -> Vec<String> {
+    let mut faults = Vec::new();
+    for gate in gates {
+        for verdict in ["pass", "fail", "error"] {
+            if !folder.join(gate.name).join(format!("{verdict}.json")).is_file() {
+                faults.push(format!("{} has no fixture `{verdict}.json`", gate.name));
+            }
+        }
+    }
+    for found in fs::read_dir(folder).unwrap() {
+        let name = found.unwrap().file_name().into_string().unwrap();
+        if !gates.iter().any(|gate| gate.name == name) {
+            faults.push(format!("fixtures/{name} belongs to no gate"));
+        }
+    }
+    faults
+}
+
+/// What is missing or too much in `text`, which has a section for each of `gates`.
+fn faults_of_documentation(gates: &[GateInfo], text: &str) -> Vec<String> {
+    let sections: Vec<&str> = text.split("\n## ").skip(1).collect();
+    let mut faults = Vec::new();
+    for gate in gates {
+        let heading = format!("{} ({})\n", gate.name, gate.code);
+        let Some(section) = sections.iter().find(|section| section.starts_with(&heading)) else {
+            faults.push(format!("docs/gates.md has no section `## {}`", heading.trim()));
+            continue;
+        };
+        for part in
+            [gate.require.unwrap_or("Always required"), "**Why.**", "**Evidence.**", "**Fails", "**Errs", "**Remedy.**"]
+        {
+            if !section.contains(part) {
+                faults.push(format!("section {} lacks `{part}`", gate.name));
+            }
+        }
+    }
+    for section in sections {
+        let heading = section.lines().next().unwrap();
+        let known = gates.iter().any(|gate| heading == format!("{} ({})", gate.name, gate.code));
+        if !known && !GENERAL.contains(&heading) {
+            faults.push(format!("section `{heading}` has no gate"));
+        }
+    }
+    faults
+}
+
+/// The sections of the documentation that are about no single gate.
+const GENERAL: &[&str] = &["Whose evidence counts", "How to add a gate"];
 
 /// A configuration that requires `gate`, where that is a matter of choice.
 fn requiring(gate: &GateInfo, config: &Value) -> Gates {
@@ -87,45 +143,39 @@ fn a_judgement_tells_its_words_its_remedy_and_when_it_clears() {
 }
 
 #[test]
-fn every_gate_has_a_fixture_for_every_verdict() {
-    for gate in ALL {
-        let names: BTreeSet<String> = fixtures_of(gate).into_keys().collect();
-        for verdict in ["pass", "fail", "error"] {
-            assert!(names.contains(verdict), "{} has no fixture `{verdict}.json`", gate.name);
-        }
-    }
-}
-
-#[test]
-fn every_folder_of_fixtures_has_a_gate() {
-    for folder in fs::read_dir(fixtures()).unwrap() {
-        let name = folder.unwrap().file_name().into_string().unwrap();
-        assert!(ALL.iter().any(|gate| gate.name == name), "fixtures/{name} belongs to no gate");
-    }
+fn every_gate_has_a_fixture_for_every_verdict_and_every_folder_its_gate() {
+    assert_eq!(faults_of_fixtures(ALL, &fixtures()), Vec::<String>::new());
 }
 
 #[test]
 fn every_gate_has_its_section_in_the_documentation_and_every_section_its_gate() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/gates.md");
-    let text = fs::read_to_string(path).unwrap();
-    let sections: Vec<&str> = text.split("\n## ").skip(1).collect();
-    for gate in ALL {
-        let heading = format!("{} ({})\n", gate.name, gate.code);
-        let section = sections.iter().find(|section| section.starts_with(&heading));
-        let section = section.unwrap_or_else(|| panic!("docs/gates.md has no section `## {}`", heading.trim()));
-        let require = gate.require.unwrap_or("Always required");
-        assert!(section.contains(require), "section {} does not say `{require}`", gate.name);
-        for part in ["**Why.**", "**Evidence.**", "**Fails", "**Remedy.**"] {
-            assert!(section.contains(part), "section {} lacks {part}", gate.name);
-        }
-    }
-    for section in sections {
-        let heading = section.lines().next().unwrap();
-        let coded = heading.ends_with(')') && heading.contains("(G");
-        let known = ALL.iter().any(|gate| heading == format!("{} ({})", gate.name, gate.code));
-        assert!(known || !coded, "section `{heading}` has no gate");
-        assert!(known || heading == "How to add a gate", "section `{heading}` has no gate");
-    }
+    assert_eq!(faults_of_documentation(ALL, &documentation()), Vec::<String>::new());
+}
+
+#[test]
+fn a_gate_without_fixtures_or_without_a_section_is_found_out() {
+    let made_up =
+        GateInfo { name: "made_up", code: "G999", version: 1, summary: "Nothing.", require: Some("made_up: required") };
+    let with_it: Vec<GateInfo> = ALL.iter().copied().chain([made_up]).collect();
+    assert_eq!(
+        faults_of_fixtures(&with_it, &fixtures()),
+        ["pass", "fail", "error"].map(|verdict| format!("made_up has no fixture `{verdict}.json`"))
+    );
+    assert_eq!(
+        faults_of_documentation(&with_it, &documentation()),
+        ["docs/gates.md has no section `## made_up (G999)`"]
+    );
+    // A heading alone is no section.
+    let heading = format!("{}\n## made_up (G999)\n\n**Why.** Because.\n", documentation());
+    let missing = ["made_up: required", "**Evidence.**", "**Fails", "**Errs", "**Remedy.**"];
+    assert_eq!(
+        faults_of_documentation(&with_it, &heading),
+        missing.map(|part| format!("section made_up lacks `{part}`"))
+    );
+    // And the other way round: what is left of a gate that is gone.
+    let without: Vec<GateInfo> = ALL.iter().copied().filter(|gate| gate.name != "soak").collect();
+    assert_eq!(faults_of_fixtures(&without, &fixtures()), ["fixtures/soak belongs to no gate"]);
+    assert_eq!(faults_of_documentation(&without, &documentation()), ["section `soak (G007)` has no gate"]);
 }
 
 #[test]
@@ -140,6 +190,10 @@ fn the_catalogue_is_consistent() {
     }
 }
 
+/// The gates that judge what others say of the image, and of its source, and the conditions, in the order of registration.
+const OF_EVIDENCE: [&str; 7] =
+    ["signature", "sbom", "provenance", "licenses", "vulnerabilities", "source_reachable", "when"];
+
 #[test]
 fn what_is_required_is_judged_in_order_and_the_rest_is_named() {
     let facts = fixtures_of(&ALL[0]).remove("pass").unwrap().facts;
@@ -147,10 +201,10 @@ fn what_is_required_is_judged_in_order_and_the_rest_is_named() {
     let left = |gates: &Gates| gates.not_required().iter().map(|gate| gate.name).collect::<Vec<_>>();
     let none = Gates::default();
     assert_eq!(names(&none), ["same_digest", "by_hand", "order", "verified", "hold", "freeze", "schema"]);
-    assert_eq!(left(&none), ["soak", "max_size", "layers", "metadata", "signature"]);
+    assert_eq!(left(&none), [&["soak", "max_size", "layers", "metadata"][..], &OF_EVIDENCE].concat());
     let some: Gates = serde_json::from_value(json!({"layers": "required", "soak": "1h"})).unwrap();
     assert_eq!(names(&some)[7..], ["soak", "layers"]);
-    assert_eq!(left(&some), ["max_size", "metadata", "signature"]);
+    assert_eq!(left(&some), [&["max_size", "metadata"][..], &OF_EVIDENCE].concat());
 }
 
 #[test]
@@ -167,6 +221,111 @@ fn an_unknown_gate_is_refused() {
         r#"{"signature":{"key":"-----BEGIN PUBLIC KEY-----\nAA","identity":"x"}}"#,
     ] {
         assert!(serde_json::from_str::<Gates>(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_gate_of_evidence_that_is_configured_wrong_is_refused_and_says_why() {
+    let (ours, theirs) = (json!({"key": KEY}), json!({"key": "-----BEGIN PUBLIC KEY-----\nBB"}));
+    let exception = |until: &str| json!({"package": "a", "reason": "b", "until": until});
+    for (gate, config, why) in [
+        ("sbom", json!("optional"), "`sbom` is `required`"),
+        ("sbom", json!({"by": "cosign.pub"}), "Written"),
+        ("sbom", json!({"format": ["spdx"]}), "unknown field `format`"),
+        ("sbom", json!({"formats": ["swid"]}), "unknown variant `swid`"),
+        ("provenance", json!({"builder": "*"}), "`builder` must say who"),
+        ("provenance", json!({"source": " "}), "`source` must name a repository"),
+        ("provenance", json!({"labels": "allowed", "builder": "x"}), "labels say nothing of the builder"),
+        ("provenance", json!({"level": 3}), "unknown field `level`"),
+        ("licenses", json!({}), "`allow`, `deny` or both"),
+        ("licenses", json!({"deny": ["GLP-3.0"]}), "`GLP-3.0` is no licence"),
+        ("licenses", json!({"allow": ["MIT OR X11"]}), "is no licence"),
+        ("licenses", json!({"deny": ["X*Y*"]}), "is no licence"),
+        (
+            "licenses",
+            json!({"deny": ["GPL-3.0"], "exceptions": [{"package": "a", "until": "2026-01-01"}]}),
+            "missing field `reason`",
+        ),
+        (
+            "licenses",
+            json!({"deny": ["GPL-3.0"], "exceptions": [{"package": "a", "reason": "b"}]}),
+            "missing field `until`",
+        ),
+        (
+            "licenses",
+            json!({"deny": ["GPL-3.0"], "exceptions": [{"package": "", "reason": "b", "until": "2026-01-01"}]}),
+            "names a `package`",
+        ),
+        ("licenses", json!({"deny": ["GPL-3.0"], "exceptions": [exception("soon")]}), "`until` is a day"),
+        ("vulnerabilities", json!({}), "missing field `fail_on`"),
+        ("vulnerabilities", json!({"fail_on": "bad"}), "unknown variant `bad`"),
+        ("vulnerabilities", json!({"fail_on": "high", "max_age": "1 week"}), "length of time"),
+        (
+            "vulnerabilities",
+            json!({"fail_on": "high", "ignore": [{"id": "a", "reason": "b"}]}),
+            "missing field `until`",
+        ),
+        (
+            "vulnerabilities",
+            json!({"fail_on": "high", "ignore": [{"id": "a", "reason": " ", "until": "2026-01-01"}]}),
+            "a `reason`",
+        ),
+        ("vulnerabilities", json!({"fail_on": "high", "vex": {}}), "missing field `by`"),
+        ("vulnerabilities", json!({"fail_on": "high", "by": ours, "vex": {"by": ours}}), "somebody else than `by`"),
+        (
+            "vulnerabilities",
+            json!({"fail_on": "high", "by": ours, "vex": {"by": {"keys": [KEY, "-----BEGIN PUBLIC KEY-----\nBB"]}}}),
+            "somebody else than `by`",
+        ),
+        ("source_reachable", json!({"branches": []}), "1 to 16 branches"),
+        ("source_reachable", json!({"branches": ["--upload-pack=x"]}), "a branch is its name"),
+        ("source_reachable", json!({"branches": ["a*b"]}), "a branch is its name"),
+        ("when", json!([]), "1 to 16 conditions"),
+        ("when", json!(vec!["true"; 17]), "1 to 16 conditions"),
+        ("when", json!(["to = 'x'"]), "line 1 column"),
+        ("when", json!("true"), "sequence"),
+    ] {
+        let error = serde_json::from_value::<Gates>(json!({gate: config})).unwrap_err().to_string();
+        assert!(error.contains(why), "{gate}: {config}: {error}");
+    }
+    let right = json!({"vulnerabilities": {"fail_on": "high", "by": ours, "vex": {"by": theirs}}});
+    assert!(serde_json::from_value::<Gates>(right).is_ok());
+}
+
+#[test]
+fn what_a_gate_is_configured_with_is_written_as_it_was_read() {
+    for gate in ALL.iter().filter(|gate| gate.require.is_some()) {
+        for (name, fixture) in fixtures_of(gate) {
+            let gates = requiring(gate, &fixture.config);
+            let written = serde_json::to_value(&gates).unwrap();
+            assert_eq!(written[gate.name], fixture.config, "{} {name}", gate.name);
+            assert_eq!(serde_json::from_value::<Gates>(written).unwrap(), gates, "{} {name}", gate.name);
+        }
+    }
+}
+
+#[test]
+fn gates_ask_for_the_evidence_and_the_branches_that_they_judge() {
+    let gates: Gates = serde_json::from_value(json!({
+        "signature": {"key": KEY},
+        "vulnerabilities": {"fail_on": "high", "by": {"key": KEY}, "vex": {"by": {"key": "-----BEGIN PUBLIC KEY-----\nBB"}}},
+        "source_reachable": {"branches": ["main", "release/*"]},
+    }))
+    .unwrap();
+    let asks = gates.asks();
+    assert!(asks.evidence);
+    assert_eq!((asks.trusts.len(), asks.branches), (3, vec!["main", "release/*"]));
+    for (config, evidence) in [
+        (json!({"sbom": "required"}), true),
+        (json!({"provenance": {}}), true),
+        (json!({"licenses": {"deny": ["GPL-3.0"]}}), true),
+        (json!({"when": ["evidence.sbom"]}), true),
+        (json!({"when": ["to == 'evidence'"]}), false),
+        (json!({"source_reachable": {"branches": ["main"]}}), false),
+        (json!({"soak": "1h"}), false),
+    ] {
+        let gates: Gates = serde_json::from_value(config.clone()).unwrap();
+        assert_eq!(gates.asks().evidence, evidence, "{config}");
     }
 }
 

@@ -124,7 +124,7 @@ pub async fn read(world: &World, place: &Pinned, platforms: &[Digest], trusts: &
 
 fn found(stored: StoredEvidence) -> Option<Found> {
     let origin = stored.index.map_or(Origin::Attached, Origin::Index);
-    Some(Found { form: stored.form?, origin, bytes: stored.bytes, signature: stored.signature })
+    Some(Found { form: stored.form?, origin, bytes: stored.bytes, detached: stored.detached })
 }
 
 /// Something of a kind that nothing here reads. That it is there is a fact all the same.
@@ -133,8 +133,9 @@ fn unread(stored: StoredEvidence, place: &Pinned) -> Evidence {
         digest: stored.digest,
         form: Form::Document,
         origin: stored.index.map_or(Origin::Attached, Origin::Index),
-        signature: None,
+        detached: None,
         subjects: [place.digest].into(),
+        configs: std::collections::BTreeSet::new(),
         signers: Vec::new(),
         claim: Claim::Other { kind: stored.kind },
         why_not: None,
@@ -167,7 +168,7 @@ async fn handed_in(
             return Err(format!("what lies beside the log as {object} has another digest: `sealift audit verify`"));
         }
         let origin = Origin::Recorded { at: recorded.at, receipt: recorded.receipt };
-        found.push(Found { form: recorded.fact.form, origin, bytes: bytes.into(), signature: None });
+        found.push(Found { form: recorded.fact.form, origin, bytes: bytes.into(), detached: None });
     }
     read_found(world, found, trusts)
 }

@@ -1,7 +1,7 @@
 //! Evidence about artifacts: bytes in, facts out.
 
 use bytes::Bytes;
-use sealift_domain::evidence::{Evidence, Form, Origin, Trust};
+use sealift_domain::evidence::{Detached, Evidence, Form, Origin, Trust};
 
 /// A piece of evidence as it was found.
 #[derive(Clone, Debug)]
@@ -12,8 +12,8 @@ pub struct Found {
     pub origin: Origin,
     /// Its bytes.
     pub bytes: Bytes,
-    /// The signature that was stored with it, in base64 ([`Form::SimpleSigning`]).
-    pub signature: Option<String>,
+    /// The signature that was stored with it ([`Form::SimpleSigning`]).
+    pub detached: Option<Detached>,
 }
 
 /// Reads and verifies evidence.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use sealift_domain::{
     digest::Digest,
-    evidence::Form,
+    evidence::{Detached, Form},
     image::Image,
     reference::{Pinned, Repository, Tag},
 };
@@ -34,8 +34,8 @@ pub struct StoredEvidence {
     pub digest: Digest,
     /// Its bytes; none where it is not read.
     pub bytes: Bytes,
-    /// The signature that was stored with it, in base64 ([`Form::SimpleSigning`]).
-    pub signature: Option<String>,
+    /// The signature that was stored with it ([`Form::SimpleSigning`]).
+    pub detached: Option<Detached>,
     /// The index of which it is a part, named by its digest.
     pub index: Option<Digest>,
 }

@@ -1,10 +1,9 @@
 //! Bytes of strangers: nothing panics, and nobody has signed them.
 
 use proptest::prelude::*;
-use sealift_domain::evidence::{Form, Trust};
+use sealift_domain::evidence::{Detached, Form, Trust};
 use sealift_evidence::{
     anchors::Anchors,
-    cosign::Keyless,
     read::{Found, read, sniff},
     signing::PromotionKey,
 };
@@ -107,10 +106,11 @@ proptest! {
     #[test]
     fn no_bytes_have_a_signer(bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..400), shaped()], text in "\\PC{0,80}") {
         let anchors = anchors();
-        let keyless = Some(Keyless { certificate: &text, chain: Some(&text), bundle: Some(&text) });
+        let part = || Some(text.clone());
+        let detached = Detached { signature: text.clone(), certificate: part(), chain: part(), bundle: part() };
         sniff(&bytes);
         for form in FORMS {
-            let evidence = read(&Found { signature: Some(&text), keyless, ..found(form, &bytes) }, &anchors);
+            let evidence = read(&Found { detached: Some(&detached), ..found(form, &bytes) }, &anchors);
             prop_assert!(evidence.signers.is_empty() && evidence.why_not.is_some(), "{:?}", evidence);
         }
         drop(PromotionKey::from_pem(&text));

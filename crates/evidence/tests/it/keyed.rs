@@ -10,7 +10,7 @@ use sealift_evidence::{
 };
 use serde_json::{Value, json};
 
-use crate::material::{Material, believed, found, material};
+use crate::material::{Material, believed, detached, found, material};
 
 const KINDS: [&str; 5] = ["p256", "p384", "p384-sha256", "rsa", "ed25519"];
 const NO_KEY: &str = "no trusted key made its signature over these bytes";
@@ -83,7 +83,9 @@ fn signatures_of_cosign_2_are_believed_and_only_over_their_payload() {
     for kind in KINDS {
         let signature = material.text(&format!("{kind}.simple.sig"));
         let read = |payload: &[u8], signature: Option<&str>, trust: Trust| {
-            read(&Found { signature, ..found(Form::SimpleSigning, payload) }, &Anchors::new([&trust]).unwrap())
+            let detached = signature.map(detached);
+            let found = Found { detached: detached.as_ref(), ..found(Form::SimpleSigning, payload) };
+            read(&found, &Anchors::new([&trust]).unwrap())
         };
         let evidence = read(&payload, Some(&signature), material.keys(&[kind]));
         assert_eq!((&evidence.claim, evidence.is_about(material.subject())), (&Claim::Signature, true), "{kind}");
@@ -136,7 +138,8 @@ fn only_what_was_signed_as_a_statement_is_one() {
     // A payload of cosign 2 for a statement, a statement for a payload.
     let statement = material.bytes("statement.json");
     let sig = material.json("confused.bare.json")["signatures"][0]["sig"].as_str().unwrap().to_owned();
-    let payload = Found { signature: Some(&sig), ..found(Form::SimpleSigning, &statement) };
+    let sig = detached(&sig);
+    let payload = Found { detached: Some(&sig), ..found(Form::SimpleSigning, &statement) };
     let evidence = read(&payload, &Anchors::new(&trust).unwrap());
     assert_eq!(evidence.signers.len(), 1, "it did sign that");
     assert!(matches!(evidence.claim, Claim::Unreadable { .. }) && evidence.subjects.is_empty(), "{evidence:?}");

@@ -1,7 +1,7 @@
 //! Evidence that certificates signed, made by Sigstore's own packages: right under its trust root, and everything that may be wrong
 //! with it.
 
-use sealift_domain::evidence::{Certificate, Claim, Evidence, Form, Signer};
+use sealift_domain::evidence::{Certificate, Claim, Detached, Evidence, Form, Signer};
 use sealift_evidence::{
     anchors::{AnchorError, Anchors},
     cosign::Keyless,
@@ -197,7 +197,14 @@ fn what_cosign_2_puts_beside_a_signature_is_verified_as_a_bundle_is() {
     let (payload, written) = (material.bytes("simple.json"), material.json("keyless.annotations.json"));
     let text = |key: &str| written[key].as_str().unwrap();
     let read = |payload: &[u8], signature: &str, keyless: Keyless<'_>, root: &str| {
-        let found = Found { signature: Some(signature), keyless: Some(keyless), ..found(Form::SimpleSigning, payload) };
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let detached = Detached {
+            signature: signature.to_owned(),
+            certificate: owned(Some(keyless.certificate)),
+            chain: owned(keyless.chain),
+            bundle: owned(keyless.bundle),
+        };
+        let found = Found { detached: Some(&detached), ..found(Form::SimpleSigning, payload) };
         read(&found, &Anchors::new([&material.workflow(root)]).unwrap())
     };
     let whole = Keyless { certificate: text("certificate"), chain: None, bundle: Some(text("bundle")) };

@@ -2,7 +2,6 @@
 //! `scripts/evidence-tools`.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -10,7 +9,7 @@ use std::{
 
 use sealift_domain::{
     digest::Digest,
-    evidence::{Evidence, Form, Identity, Origin, Trust, TrustRoot},
+    evidence::{Detached, Evidence, Form, Identity, Origin, Trust, TrustRoot},
 };
 use sealift_evidence::{
     anchors::Anchors,
@@ -100,9 +99,14 @@ pub(crate) fn trust(identity: &str, issuer: &str, root: &str) -> Trust {
     Trust::Identity(Box::new(Identity { identity: identity.to_owned(), issuer: issuer.to_owned(), trust_root }))
 }
 
+/// A signature beside what it signs, by a key.
+pub(crate) fn detached(signature: &str) -> Detached {
+    Detached { signature: signature.to_owned(), ..Detached::default() }
+}
+
 /// What was found in a registry, without annotations.
 pub(crate) fn found(form: Form, bytes: &[u8]) -> Found<'_> {
-    Found { form, origin: Origin::Attached, bytes, signature: None, keyless: None, subjects: BTreeSet::new() }
+    Found { form, origin: Origin::Attached, bytes, detached: None }
 }
 
 /// Reads it as somebody does who trusts `trusts`.

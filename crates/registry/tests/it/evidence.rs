@@ -78,8 +78,8 @@ async fn signatures_and_attestations_are_read_by_digest_with_their_exact_bytes()
             (Some(Form::Envelope), b"envelope", false)
         ]
     );
-    assert_eq!(read[0].signature.as_deref(), Some("c2lnbmF0dXJl"));
-    assert_eq!((&read[1].signature, read[2].kind.as_str()), (&None, "application/vnd.oci.image.layer.v1.tar"));
+    assert_eq!(read[0].detached.as_ref().map(|d| d.signature.as_str()), Some("c2lnbmF0dXJl"));
+    assert_eq!((&read[1].detached, read[2].kind.as_str()), (&None, "application/vnd.oci.image.layer.v1.tar"));
     assert_eq!(count(&a, "GET", ".sig"), 0, "the tag is resolved, and read by digest: {:?}", a.log());
 }
 

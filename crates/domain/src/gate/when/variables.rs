@@ -1,0 +1,331 @@
+//! What conditions may ask about. Every number is a signed integer, so that they can be reckoned with one another, and
+//! what is not known is not there: to ask for it is an error, and `has(build.version)` says whether it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cel::Context;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+
+use super::super::{ComponentFacts, Fact, Facts, Finding};
+use crate::{
+    digest::Digest,
+    evidence::{Claim, Evidence, Origin, Scan, Severity},
+    image::Image,
+    name::ComponentName,
+    promotion::Kind,
+};
+
+/// The names of the variables.
+pub(super) const NAMES: &[&str] = &["image", "build", "component", "release", "from", "to", "kind", "now", "evidence"];
+
+/// How many platforms an image may have for a condition.
+const MAX_PLATFORMS: usize = 64;
+/// How many labels or annotations.
+const MAX_LABELS: usize = 128;
+/// How long a label or annotation may be, in bytes.
+const MAX_TEXT: usize = 1024;
+
+/// The variables for one component.
+pub(super) struct Variables {
+    image: ImageValue,
+    build: Option<BuildValue>,
+    component: String,
+    release: BTreeMap<String, String>,
+    from: Option<String>,
+    to: String,
+    kind: &'static str,
+    now: Instant,
+    evidence: Option<EvidenceValue>,
+    digests: BTreeSet<Digest>,
+}
+
+#[derive(Serialize)]
+struct ImageValue {
+    digest: String,
+    media_type: String,
+    /// Compressed bytes of the largest platform.
+    size: i64,
+    platforms: Vec<PlatformValue>,
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct PlatformValue {
+    platform: String,
+    digest: String,
+    size: i64,
+    layers: i64,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct BuildValue {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    repository: String,
+    recorded_at: Instant,
+}
+
+/// An instant, in UTC. `weekday` is 1 on Monday and 7 on Sunday.
+#[derive(Serialize)]
+struct Instant {
+    unix: i64,
+    year: i64,
+    month: i64,
+    day: i64,
+    hour: i64,
+    minute: i64,
+    weekday: i64,
+}
+
+/// What evidence there is, of what is signed by one whom a gate of the environment names, or was handed in.
+#[derive(Serialize)]
+struct EvidenceValue {
+    signature: bool,
+    provenance: bool,
+    sbom: bool,
+    tests: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vulnerabilities: Option<Counts>,
+}
+
+/// How many vulnerabilities the newest scans find, by severity.
+#[derive(Default, Serialize)]
+struct Counts {
+    critical: i64,
+    high: i64,
+    unknown: i64,
+    medium: i64,
+    low: i64,
+    negligible: i64,
+}
+
+impl From<Timestamp> for Instant {
+    fn from(at: Timestamp) -> Self {
+        let utc = at.to_zoned(TimeZone::UTC);
+        Self {
+            unix: at.as_second(),
+            year: utc.year().into(),
+            month: utc.month().into(),
+            day: utc.day().into(),
+            hour: utc.hour().into(),
+            minute: utc.minute().into(),
+            weekday: utc.weekday().to_monday_one_offset().into(),
+        }
+    }
+}
+
+impl Variables {
+    /// # Errors
+    /// The finding that stands for facts that are missing, or too many to go through.
+    pub(super) fn of(facts: &Facts, name: &ComponentName, image: &Image, evidence: bool) -> Result<Self, Finding> {
+        let Some(component) = facts.components.get(name) else {
+            return Err(Finding::error(format!("nothing is known of {name}"), "run the command again"));
+        };
+        bounded(name, image)?;
+        component.recorded_commit(name)?;
+        let mut digests: BTreeSet<Digest> = component.build_receipt().into_iter().collect();
+        let evidence = match evidence {
+            true => Some(EvidenceValue::of(component.read_evidence(name)?, image, &mut digests)),
+            false => None,
+        };
+        Ok(Self {
+            image: ImageValue::from(image),
+            build: BuildValue::of(component),
+            component: name.to_string(),
+            release: facts.release.components().map(|(name, digest)| (name.to_string(), digest.to_string())).collect(),
+            from: facts.path.declared.as_ref().map(ToString::to_string),
+            to: facts.path.to.to_string(),
+            kind: if facts.kind == Kind::Rollback { "rollback" } else { "promote" },
+            now: facts.now.into(),
+            evidence,
+            digests,
+        })
+    }
+
+    /// Gives them to the interpreter. What is not known stays undeclared; where nothing is before, `from` is null.
+    pub(super) fn declare(&self, context: &mut Context<'_, '_>) -> Result<(), String> {
+        let why = |e: cel::SerializationError| format!("the facts cannot be told: {e}");
+        context.add_variable("image", &self.image).map_err(why)?;
+        context.add_variable("component", &self.component).map_err(why)?;
+        context.add_variable("release", &self.release).map_err(why)?;
+        context.add_variable("from", &self.from).map_err(why)?;
+        context.add_variable("to", &self.to).map_err(why)?;
+        context.add_variable("kind", self.kind).map_err(why)?;
+        context.add_variable("now", &self.now).map_err(why)?;
+        if let Some(build) = &self.build {
+            context.add_variable("build", build).map_err(why)?;
+        }
+        if let Some(evidence) = &self.evidence {
+            context.add_variable("evidence", evidence).map_err(why)?;
+        }
+        Ok(())
+    }
+
+    /// The digests of what they were taken from, apart from the image.
+    pub(super) fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.digests.iter().copied()
+    }
+}
+
+fn bounded(name: &ComponentName, image: &Image) -> Result<(), Finding> {
+    let short = |texts: &BTreeMap<String, String>| {
+        texts.len() <= MAX_LABELS && texts.iter().all(|(key, value)| key.len() <= MAX_TEXT && value.len() <= MAX_TEXT)
+    };
+    let platforms = image.platforms.len() <= MAX_PLATFORMS && image.platforms.iter().all(|p| short(&p.labels));
+    if platforms && short(&image.annotations) {
+        return Ok(());
+    }
+    Err(Finding::error(
+        format!(
+            "{name} has more than {MAX_PLATFORMS} platforms, or more than {MAX_LABELS} labels or labels longer than {MAX_TEXT} bytes, which no condition goes through"
+        ),
+        "build it with fewer and shorter labels",
+    ))
+}
+
+impl From<&Image> for ImageValue {
+    fn from(image: &Image) -> Self {
+        let platforms: Vec<PlatformValue> = image
+            .platforms
+            .iter()
+            .map(|platform| PlatformValue {
+                platform: platform.platform.clone(),
+                digest: platform.digest.to_string(),
+                size: integer(platform.compressed_bytes),
+                layers: integer(platform.layers as u64),
+                labels: platform.labels.clone(),
+            })
+            .collect();
+        Self {
+            digest: image.digest.to_string(),
+            media_type: image.media_type.clone(),
+            size: platforms.iter().map(|platform| platform.size).max().unwrap_or(0),
+            platforms,
+            annotations: image.annotations.clone(),
+        }
+    }
+}
+
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl BuildValue {
+    fn of(component: &ComponentFacts) -> Option<Self> {
+        let Fact::Known(build) = &component.build else { return None };
+        Some(Self {
+            commit: build.fact.commit.clone(),
+            version: build.fact.version.clone(),
+            run_id: build.fact.run_id.clone(),
+            author: build.fact.author.as_ref().map(ToString::to_string),
+            repository: build.fact.repository.to_string(),
+            recorded_at: build.at.into(),
+        })
+    }
+}
+
+impl EvidenceValue {
+    fn of(found: &[Evidence], image: &Image, digests: &mut BTreeSet<Digest>) -> Self {
+        // Who is trusted for what is a matter of the other gates; here counts what anybody answers for whom one of them names.
+        let counts = |e: &&Evidence| !e.signers.is_empty() || matches!(e.origin, Origin::Recorded { .. });
+        let counted: Vec<&Evidence> = found.iter().filter(counts).collect();
+        digests.extend(counted.iter().map(|evidence| evidence.digest));
+        let only = image.platforms.len() == 1;
+        let whole = |is: fn(&Claim) -> bool| counted.iter().any(|e| is(&e.claim) && e.is_about(image.digest));
+        let each = |is: fn(&Claim) -> bool| {
+            let about = |digest| counted.iter().any(|e| is(&e.claim) && e.is_about(digest));
+            !image.platforms.is_empty()
+                && image.platforms.iter().all(|p| about(p.digest) || (only && about(image.digest)))
+        };
+        let is_tests = |claim: &Claim| matches!(claim, Claim::Tests(_));
+        let failed = |e: &&Evidence| matches!(&e.claim, Claim::Tests(result) if !result.passed);
+        Self {
+            signature: counted
+                .iter()
+                .any(|e| e.claim == Claim::Signature && !e.signers.is_empty() && e.is_about(image.digest)),
+            provenance: whole(|c| matches!(c, Claim::Provenance(_))) || each(|c| matches!(c, Claim::Provenance(_))),
+            sbom: each(|claim| matches!(claim, Claim::Sbom(_))),
+            tests: (whole(is_tests) || each(is_tests)) && !counted.iter().any(failed),
+            vulnerabilities: Counts::of(&counted, image),
+        }
+    }
+}
+
+impl Counts {
+    /// What the newest scans of every platform find; nothing at all where a platform has none, or one that does not say.
+    fn of(counted: &[&Evidence], image: &Image) -> Option<Self> {
+        let mut worst: BTreeMap<(&str, &str, &str), Severity> = BTreeMap::new();
+        for platform in &image.platforms {
+            let about =
+                |e: &&Evidence| e.is_about(platform.digest) || (image.platforms.len() == 1 && e.is_about(image.digest));
+            let scans: Vec<&Scan> = counted
+                .iter()
+                .filter(|e| about(e))
+                .filter_map(|e| if let Claim::Scan(scan) = &e.claim { Some(scan) } else { None })
+                .collect();
+            let newest = scans.iter().map(|scan| scan.scanned_at).max()?;
+            for scan in scans.iter().filter(|scan| scan.scanned_at == newest) {
+                for finding in scan.findings.as_ref()? {
+                    let of = (finding.id.as_str(), finding.package.as_str(), finding.version.as_str());
+                    let severity = worst.entry(of).or_insert(finding.severity);
+                    *severity = (*severity).max(finding.severity);
+                }
+            }
+        }
+        let mut counts = Self::default();
+        for severity in worst.values() {
+            *counts.of_severity(*severity) += 1;
+        }
+        Some(counts)
+    }
+
+    fn of_severity(&mut self, severity: Severity) -> &mut i64 {
+        match severity {
+            Severity::Critical => &mut self.critical,
+            Severity::High => &mut self.high,
+            Severity::Unknown => &mut self.unknown,
+            Severity::Medium => &mut self.medium,
+            Severity::Low => &mut self.low,
+            Severity::Negligible => &mut self.negligible,
+        }
+    }
+}
+
+/// Variables of a small image, for tests.
+#[cfg(test)]
+pub(super) fn sample() -> Variables {
+    let digest = crate::testing::digest("image");
+    let platform = PlatformValue {
+        platform: "linux/amd64".to_owned(),
+        digest: digest.to_string(),
+        size: 1000,
+        layers: 2,
+        labels: BTreeMap::new(),
+    };
+    Variables {
+        image: ImageValue {
+            digest: digest.to_string(),
+            media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            size: 1000,
+            platforms: vec![platform],
+            annotations: BTreeMap::new(),
+        },
+        build: None,
+        component: "app".to_owned(),
+        release: BTreeMap::from([("app".to_owned(), digest.to_string())]),
+        from: None,
+        to: "production".to_owned(),
+        kind: "promote",
+        now: crate::testing::at(0).into(),
+        evidence: None,
+        digests: BTreeSet::new(),
+    }
+}
