@@ -15,6 +15,7 @@ fn platform(name: &str, pairs: &[(&str, &str)]) -> PlatformImage {
     PlatformImage {
         platform: name.into(),
         digest: digest(name),
+        config: None,
         compressed_bytes: 1,
         layers: 1,
         missing: Vec::new(),

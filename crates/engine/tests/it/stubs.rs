@@ -198,6 +198,7 @@ impl Registry for StubRegistry {
         let platform = PlatformImage {
             platform: "linux/amd64".into(),
             digest: image.digest,
+            config: None,
             compressed_bytes: 10,
             layers: 1,
             missing: Vec::new(),

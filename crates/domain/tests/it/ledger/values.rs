@@ -105,6 +105,7 @@ pub(super) fn image(digest: Digest, labels: Option<(u64, u64)>) -> Image {
     let platform = PlatformImage {
         platform: "linux/amd64".into(),
         digest,
+        config: None,
         compressed_bytes: 1000,
         layers: 3,
         missing: Vec::new(),
