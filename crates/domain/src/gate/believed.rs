@@ -58,7 +58,7 @@ const HAND_IN: &str =
     "hand one in to the log with `sealift record`, or let `by` say whose signature under an attached one counts";
 
 /// The types of signatures and of what else is told apart by its type, so that it is not taken for a document of any kind.
-const OTHER_TYPES: &[&str] = &["signature", "simplesigning", "test-result"];
+const OTHER_TYPES: &[&str] = &["signature", "simplesigning", "test-result", "verification_summary"];
 
 /// Why a piece of evidence counts.
 #[derive(Clone, Copy)]
@@ -141,7 +141,7 @@ pub(super) fn believed<'a, T>(
         let proof = proof(by, signature, evidence);
         match ((kind.read)(&evidence.claim), &evidence.claim, proof) {
             (Some(claim), _, Some(proof)) => believed.pieces.push(Piece { evidence, claim, proof }),
-            (None, Claim::Unreadable { kind: of }, Some(_)) if kind.may_be(of) => {
+            (None, Claim::Unreadable { kind: of }, Some(_)) if kind.may_be(of) && may_be_about(image, evidence) => {
                 return Err(unreadable(kind, name, evidence));
             }
             (Some(_), _, None) => believed.beside.push(evidence),
@@ -156,6 +156,12 @@ pub(super) fn believed<'a, T>(
 fn whole_signature<'a>(by: &Trust, top: Digest, found: &'a [Evidence]) -> Option<(&'a Signer, Digest)> {
     let signatures = found.iter().filter(|e| e.claim == Claim::Signature && e.is_about(top));
     signatures.filter_map(|e| Some((e.signed_by(by)?, e.digest))).next()
+}
+
+/// Whether it may be about the image: it says so, or does not say what it is about.
+fn may_be_about(image: &Image, evidence: &Evidence) -> bool {
+    let mut digests = image.platforms.iter().map(|platform| platform.digest).chain([image.digest]);
+    evidence.subjects.is_empty() || digests.any(|digest| evidence.is_about(digest))
 }
 
 fn unreadable<T>(kind: &Kind<T>, name: &ComponentName, evidence: &Evidence) -> Finding {

@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) const CODE: &str = "G014";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str = "From which source and by whom the image was built, by SLSA provenance that `by` names the signer of, and the commit of the build record.";
+pub(super) const SUMMARY: &str = "From which commit the image was built, by SLSA provenance of whom `by` names, and if asked from which source and by whom.";
 pub(super) const REQUIRE: &str = "provenance: {by: {key: builder.pub}}";
 
 /// What must be proven.

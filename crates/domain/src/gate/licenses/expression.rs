@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spdx::{Expression, LicenseItem, LicenseReq, ParseMode, expression::ExprNode};
 
-/// An expression longer than this is taken for unknown. The longest of the list of licences of Debian has some 2000 characters.
+/// An expression longer than this, in bytes, is taken for unknown.
 const MAX_LENGTH: usize = 4096;
 
 /// Names as tools write them: `Apache 2`, `MIT/BSD`, `GPLv2+`. What is not on the list of licences stays a name of its own.

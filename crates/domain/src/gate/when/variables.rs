@@ -23,8 +23,8 @@ pub(super) const NAMES: &[&str] = &["image", "build", "component", "release", "f
 const MAX_PLATFORMS: usize = 64;
 /// How many labels or annotations.
 const MAX_LABELS: usize = 128;
-/// How long a label or annotation may be, in bytes.
-const MAX_TEXT: usize = 1024;
+/// How long all labels and annotations may be together, in bytes.
+const MAX_TEXT: usize = 32 << 10;
 
 /// The variables for one component.
 pub(super) struct Variables {
@@ -176,19 +176,17 @@ impl Variables {
 }
 
 fn bounded(name: &ComponentName, image: &Image) -> Result<(), Finding> {
-    let short = |texts: &BTreeMap<String, String>| {
-        texts.len() <= MAX_LABELS && texts.iter().all(|(key, value)| key.len() <= MAX_TEXT && value.len() <= MAX_TEXT)
-    };
-    let platforms = image.platforms.len() <= MAX_PLATFORMS && image.platforms.iter().all(|p| short(&p.labels));
-    if platforms && short(&image.annotations) {
+    let all = || image.platforms.iter().map(|platform| &platform.labels).chain([&image.annotations]);
+    let few = image.platforms.len() <= MAX_PLATFORMS && all().all(|texts| texts.len() <= MAX_LABELS);
+    let bytes: usize = all().flatten().map(|(key, value)| key.len() + value.len()).sum();
+    if few && bytes <= MAX_TEXT {
         return Ok(());
     }
-    Err(Finding::error(
-        format!(
-            "{name} has more than {MAX_PLATFORMS} platforms, or more than {MAX_LABELS} labels or labels longer than {MAX_TEXT} bytes, which no condition goes through"
-        ),
-        "build it with fewer and shorter labels",
-    ))
+    let reason = format!(
+        "{name} has more than {MAX_PLATFORMS} platforms, {MAX_LABELS} labels or {MAX_TEXT} bytes of labels and annotations, \
+         which no condition goes through"
+    );
+    Err(Finding::error(reason, "build it with fewer and shorter labels"))
 }
 
 impl From<&Image> for ImageValue {
@@ -234,7 +232,7 @@ impl BuildValue {
 
 impl EvidenceValue {
     fn of(found: &[Evidence], image: &Image, digests: &mut BTreeSet<Digest>) -> Self {
-        // Who is trusted for what is a matter of the other gates; here counts what anybody answers for whom one of them names.
+        // Whom to trust for what is for the other gates to say; here counts what anybody answers for whom one of them names.
         let counts = |e: &&Evidence| !e.signers.is_empty() || matches!(e.origin, Origin::Recorded { .. });
         let counted: Vec<&Evidence> = found.iter().filter(counts).collect();
         digests.extend(counted.iter().map(|evidence| evidence.digest));

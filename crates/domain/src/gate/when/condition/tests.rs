@@ -34,7 +34,9 @@ fn a_condition_is_read_once_and_what_is_wrong_has_its_place() {
         ("true || launch()", "there is no function `launch`"),
         ("Foo{a: 1} == 1", "cannot"),
         ("image.platforms.all(a, [1].all(b, [1].all(c, true)))", "in or behind one another"),
-        ("['a'].map(x, x + x).map(x, x + x).map(x, x + x) == ['']", "in or behind one another"),
+        ("[1].filter(x, true).filter(x, true).filter(x, true) == []", "in or behind one another"),
+        ("['a'].map(x, x + x) == ['']", "there is no `map`"),
+        ("['a'].map // of\n (x, x) == ['']", "there is no `map`"),
         (deep.as_str(), "brackets"),
         (long.as_str(), "longer than"),
     ] {
@@ -53,7 +55,7 @@ fn two_conditions_are_equal_if_they_are_written_alike() {
 }
 
 #[test]
-fn the_worst_texts_within_the_bounds_neither_break_off_nor_take_long() {
+fn the_deepest_texts_within_the_bounds_do_not_break_the_interpreter() {
     let nested = |open: &str, close: &str, times: usize| format!("{}1{}", open.repeat(times), close.repeat(times));
     for (what, source) in [
         ("a sum", vec!["1"; 512].join("+")),
@@ -76,6 +78,20 @@ fn the_worst_texts_within_the_bounds_neither_break_off_nor_take_long() {
         assert!(!error.contains("broke off") && !error.contains("no thread"), "{what}: {error}");
         let answers = evaluate(&[Condition { source, names: BTreeSet::new() }], &super::super::variables::sample());
         assert!(!matches!(&answers[0], Answer::Neither(why) if why.contains("broke off")), "{what}: {answers:?}");
+    }
+}
+
+#[test]
+fn the_longest_loops_within_the_bounds_come_to_an_end() {
+    let list = |letter: &str| format!("[{}]", vec![letter; 60].join(","));
+    for source in [
+        format!("{}.all(x, {}.all(y, x + y > 0))", list("1"), list("2")),
+        format!("{}.all(x, {}.all(y, [image, image, image] != []))", list("1"), list("2")),
+        format!("{}.filter(x, {}.exists_one(y, x == y)).size() == 0", list("1"), list("2")),
+    ] {
+        let asked = condition(&source).unwrap();
+        let answers = evaluate(&[asked], &super::super::variables::sample());
+        assert!(!matches!(&answers[0], Answer::Neither(why) if why.contains("broke off")), "{answers:?}");
     }
 }
 
