@@ -153,6 +153,12 @@ impl Facts {
         }
     }
 
+    /// What a gate answers a rollback whose evidence changes with time (scans grow old, exceptions end, branches are deleted): the
+    /// release was admitted and verified here before, and `verified` sees to that. The way back must not depend on the day.
+    pub(super) fn was_admitted(&self) -> Option<Finding> {
+        (self.kind == Kind::Rollback).then(|| Finding::pass("a rollback goes back to what was admitted here before"))
+    }
+
     /// What the labels of the release's images say of the database, if every one of them can be read.
     pub fn schema(&self) -> Option<Schema> {
         self.read_schema().ok().flatten()

@@ -99,6 +99,9 @@ pub(super) fn asks(config: &Config) -> Asks<'_> {
 }
 
 pub(super) fn judge(config: &Config, facts: &Facts) -> Finding {
+    if let Some(admitted) = facts.was_admitted() {
+        return admitted;
+    }
     facts.each_image(|name, image| match facts.components.get(name) {
         Some(component) => allowed(config, facts.now, name, component, image).unwrap_or_else(|finding| finding),
         None => Finding::error(format!("nothing is known of {name}"), "run the command again"),

@@ -115,6 +115,9 @@ pub(super) fn asks(Config(config): &Config) -> Asks<'_> {
 }
 
 pub(super) fn judge(Config(config): &Config, facts: &Facts) -> Finding {
+    if let Some(admitted) = facts.was_admitted() {
+        return admitted;
+    }
     facts.each_image(|name, image| match facts.components.get(name) {
         Some(component) => listed(config, name, component, image).unwrap_or_else(|finding| finding),
         None => Finding::error(format!("nothing is known of {name}"), "run the command again"),
