@@ -1,7 +1,7 @@
 //! Signatures made by the real OpenSSH and OpenSSL, documents in the shapes of real tools, and damaged ones.
 
 // Clippy's allowances for tests do not reach the helper functions beside them.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod claim;
 mod cosign;
