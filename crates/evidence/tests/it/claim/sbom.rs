@@ -47,7 +47,11 @@ fn spdx_as_syft_writes_it() {
 #[test]
 fn spdx_as_trivy_writes_it() {
     let said = document(&file("spdx-trivy.json"));
-    assert_eq!(said.subjects, set([digest('1')]));
+    assert_eq!((&said.subjects, &said.configs), (&set([digest('1')]), &set([digest('3')])));
+    let older = without(file("spdx-trivy.json"), "/packages/1/annotations");
+    assert_eq!(document(&older).configs, set([]));
+    let texts = json!([format!("DiffID: {}", digest('7')), format!("ImageID: {}", digest('3'))]);
+    assert_eq!(document(&with(older, "/packages/1/attributionTexts", texts)).configs, set([digest('3')]));
     let sbom = sbom(said);
     assert_eq!((sbom.tool.as_deref(), sbom.packages), (Some("trivy-0.58.0"), 2));
     let expected = [("LGPL-2.1-only AND GPL-2.0-only", "libc6@2.36-9+deb12u9"), ("MIT", "lodash@4.17.21")];
