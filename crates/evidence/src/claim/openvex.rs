@@ -11,8 +11,10 @@ use sealift_domain::evidence::{Claim, Vex, VexStatement, VexStatus};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    Read, names,
-    read::{Kept, List, MAX_FINDINGS, Reason, Text, TextOr, each, items, said},
+    Read,
+    either::TextOr,
+    names,
+    read::{Kept, List, MAX_FINDINGS, Reason, Text, each, items, said},
 };
 
 /// A document.

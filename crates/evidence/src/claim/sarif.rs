@@ -11,9 +11,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Read,
-    read::{
-        IfObject, Kept, List, MAX_FINDINGS, Reason, Shown, TOO_MANY_FINDINGS, Text, Time, each, items, keep, moment,
-    },
+    either::{IfObject, Shown},
+    read::{Kept, List, MAX_FINDINGS, Reason, TOO_MANY_FINDINGS, Text, Time, each, items, keep, moment},
     severity,
 };
 

@@ -16,8 +16,10 @@ use sealift_domain::{
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    Read, names,
-    read::{Kept, List, Reason, Text, TextOr, Time, each, items, moment},
+    Read,
+    either::TextOr,
+    names,
+    read::{Kept, List, Reason, Text, Time, each, items, moment},
     tally::{Tally, package},
 };
 
