@@ -40,7 +40,8 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
     let place = format!("line {}, column {}", error.line(), error.column());
     let text = error.to_string();
     if let Some(ours) = text.strip_prefix(MARK).and_then(|rest| rest.split(MARK).next()) {
-        return format!("{ours} ({place})");
+        // What is wrong with the whole has no place.
+        return if error.line() == 0 { ours.to_owned() } else { format!("{ours} ({place})") };
     }
     // The names in these two are those of our own fields.
     for start in ["duplicate field `", "missing field `"] {

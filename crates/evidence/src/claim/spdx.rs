@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Read,
-    either::TextOr,
+    either::{Shown, TextOr},
     names,
     read::{Kept, List, Reason, Text, Time, each, items, moment},
     tally::{Tally, package},
@@ -43,7 +43,7 @@ pub(super) struct Document<'a> {
 #[derive(Deserialize)]
 struct Creation {
     created: Option<Time>,
-    creators: Option<List<Kept>>,
+    creators: Option<List<Shown>>,
 }
 
 /// What is left of the packages once they are read.
@@ -286,7 +286,7 @@ impl Document<'_> {
         }
 
         let creation = self.creation.unwrap_or(Creation { created: None, creators: None });
-        let tool = items(creation.creators).into_iter().find_map(|who| Some(who.0.strip_prefix("Tool: ")?.to_owned()));
+        let tool = items(creation.creators).into_iter().find_map(|who| Some(who.0?.strip_prefix("Tool: ")?.to_owned()));
         said.claim = Claim::Sbom(Sbom {
             format: format.to_owned(),
             tool,
