@@ -44,7 +44,8 @@ struct Statement<'a> {
     #[serde(borrow)]
     status: Text<'a>,
     justification: Option<Kept>,
-    impact_statement: Option<Kept>,
+    #[serde(borrow)]
+    impact_statement: Option<Text<'a>>,
     #[serde(borrow)]
     timestamp: Option<Text<'a>>,
     #[serde(borrow)]
@@ -116,7 +117,10 @@ impl Statement<'_> {
             products: BTreeSet::new(),
             subcomponents: parts(self.subcomponents)?,
             status,
-            justification: said(self.justification).or(said(self.impact_statement)),
+            justification: match (said(self.justification), self.impact_statement) {
+                (None, Some(impact)) => Some(impact.keep()?).filter(|impact| !impact.is_empty()),
+                (justification, _) => justification,
+            },
             at: time(self.last_updated)?.or(time(self.timestamp)?),
         };
         let mut products = items(self.products).into_iter().map(product).collect::<Result<Vec<_>, _>>()?;
