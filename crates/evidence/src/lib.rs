@@ -1,5 +1,6 @@
 //! Signed statements: bytes in, facts out.
 //!
+//! [`claim`] says what documents say: SBOMs, reports of scanners, provenance, test results, VEX.
 //! [`sshsig`] says who signed which bytes with an SSH key; [`signer`] has such signatures made by `ssh-keygen`.
 //!
 //! [`read`] is the door for evidence about images, whatever it is wrapped in: [`cosign`]'s signatures, envelopes ([`dsse`]) and

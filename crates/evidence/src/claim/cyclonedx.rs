@@ -11,8 +11,10 @@ use sealift_domain::evidence::{Claim, Sbom};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    Read, names,
-    read::{FirstOr, IfObject, List, Reason, Shown, Text, Time, each, items, moment},
+    Read,
+    either::{FirstOr, IfObject, Shown},
+    names,
+    read::{List, Reason, Text, Time, each, items, moment},
     tally::{Tally, licence_name, package},
 };
 

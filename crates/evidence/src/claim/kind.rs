@@ -8,8 +8,10 @@ use serde::{
 };
 
 use super::{
-    Read, cosign_vuln, cyclonedx, grype, in_toto_vulns, openvex,
-    read::{Reason, Shown, Text, reason, refuse},
+    Read, cosign_vuln, cyclonedx,
+    either::Shown,
+    grype, in_toto_vulns, openvex,
+    read::{Reason, Text, reason, refuse},
     sarif, slsa, spdx, test_result, trivy,
 };
 
@@ -40,10 +42,12 @@ pub(super) enum Type {
 }
 
 /// `$schema` of SARIF 2.1.0: it has no predicate type of its own, so its schema's address is taken for one.
-const SARIF: [&str; 3] = [
+const SARIF: [&str; 5] = [
     "https://json.schemastore.org/sarif-2.1.0.json",
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json",
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
     "https://raw.githubusercontent.com/oasis-tcs/sarif-spec/master/Schemata/sarif-schema-2.1.0.json",
+    "https://raw.githubusercontent.com/oasis-tcs/sarif-spec/main/sarif-2.1/schema/sarif-schema-2.1.0.json",
 ];
 
 impl Type {

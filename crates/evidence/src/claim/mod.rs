@@ -7,6 +7,7 @@
 
 mod cosign_vuln;
 mod cyclonedx;
+mod either;
 mod grype;
 mod in_toto_vulns;
 mod kind;

@@ -11,8 +11,10 @@ use sealift_domain::evidence::{Claim, Vex, VexStatement, VexStatus};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    Read, names,
-    read::{Kept, List, MAX_FINDINGS, Reason, Text, TextOr, each, items, said},
+    Read,
+    either::TextOr,
+    names,
+    read::{Kept, List, MAX_FINDINGS, Reason, Text, each, items, said},
 };
 
 /// A document.
@@ -42,7 +44,8 @@ struct Statement<'a> {
     #[serde(borrow)]
     status: Text<'a>,
     justification: Option<Kept>,
-    impact_statement: Option<Kept>,
+    #[serde(borrow)]
+    impact_statement: Option<Text<'a>>,
     #[serde(borrow)]
     timestamp: Option<Text<'a>>,
     #[serde(borrow)]
@@ -109,25 +112,34 @@ impl Statement<'_> {
             "under_investigation" => VexStatus::UnderInvestigation,
             _ => return Err("a statement has a status that OpenVEX does not know"),
         };
-        let whole = VexStatement {
+        let mut whole = VexStatement {
             vulnerabilities: vulnerabilities(self.vulnerability)?,
             products: BTreeSet::new(),
             subcomponents: parts(self.subcomponents)?,
             status,
-            justification: said(self.justification).or(said(self.impact_statement)),
+            justification: match (said(self.justification), self.impact_statement) {
+                (None, Some(impact)) => Some(impact.keep()?).filter(|impact| !impact.is_empty()),
+                (justification, _) => justification,
+            },
             at: time(self.last_updated)?.or(time(self.timestamp)?),
         };
-        let products = items(self.products).into_iter().map(product).collect::<Result<Vec<_>, _>>()?;
-        let limited = products.iter().any(|(_, parts)| !parts.is_empty());
-        if limited {
-            for (products, mut subcomponents) in products {
-                subcomponents.extend(whole.subcomponents.iter().cloned());
-                push(found, VexStatement { products, subcomponents, ..whole.clone() })?;
-            }
-            return Ok(());
+        let mut products = items(self.products).into_iter().map(product).collect::<Result<Vec<_>, _>>()?;
+        if products.iter().all(|(_, parts)| parts.is_empty()) {
+            whole.products = products.into_iter().flat_map(|(names, _)| names).collect();
+            return push(found, whole);
         }
-        push(found, VexStatement { products: products.into_iter().flat_map(|(names, _)| names).collect(), ..whole })
+        let last = products.pop();
+        for (products, parts) in products {
+            push(found, limited(whole.clone(), products, parts))?;
+        }
+        last.map_or(Ok(()), |(products, parts)| push(found, limited(whole, products, parts)))
     }
+}
+
+fn limited(whole: VexStatement, products: BTreeSet<String>, mut parts: BTreeSet<String>) -> VexStatement {
+    let mut subcomponents = whole.subcomponents;
+    subcomponents.append(&mut parts);
+    VexStatement { products, subcomponents, ..whole }
 }
 
 fn push(found: &mut Vec<VexStatement>, statement: VexStatement) -> Result<(), Reason> {

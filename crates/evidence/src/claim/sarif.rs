@@ -11,9 +11,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Read,
-    read::{
-        IfObject, Kept, List, MAX_FINDINGS, Reason, Shown, TOO_MANY_FINDINGS, Text, Time, each, items, keep, moment,
-    },
+    either::{IfObject, Shown},
+    read::{Kept, List, MAX_FINDINGS, Reason, TOO_MANY_FINDINGS, Text, Time, each, items, keep, moment},
     severity,
 };
 
@@ -240,17 +239,22 @@ impl Tool<'_> {
 
 /// A finding, with the package as Trivy's message names it line by line (`pkg/report/sarif.go`).
 fn finding(id: &str, severity: Severity, message: &str) -> Result<Finding, Reason> {
-    let line = |start: &str| {
-        let found = message.lines().take(16).find_map(|line| line.strip_prefix(start));
-        keep(found.unwrap_or_default().trim())
-    };
+    let (mut package, mut version, mut fixed) = ("", "", "");
+    for line in message.lines().take(16) {
+        match line.split_once(": ") {
+            Some(("Package", name)) => package = name.trim(),
+            Some(("Installed Version", name)) => version = name.trim(),
+            Some(("Fixed Version", name)) => fixed = name.trim(),
+            _ => {}
+        }
+    }
     Ok(Finding {
         id: keep(id)?,
         aliases: Default::default(),
         severity,
-        package: line("Package: ")?,
-        version: line("Installed Version: ")?,
+        package: keep(package)?,
+        version: keep(version)?,
         purl: None,
-        fixed_in: Some(line("Fixed Version: ")?).filter(|version| !version.is_empty()),
+        fixed_in: Some(keep(fixed)?).filter(|version| !version.is_empty()),
     })
 }

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::{
     Read,
-    read::{IfObject, Kept, List, Reason, Text, TextOr, Time, items, keep, moment, said},
+    either::{IfObject, TextOr},
+    read::{Kept, List, Reason, Text, Time, items, keep, moment, said},
 };
 
 /// The predicate type of version 1.

@@ -1,5 +1,8 @@
 //! SBOMs in SPDX 2.2 and 2.3, JSON (SPDX Specification 2.3, clauses 6, 7 and 11; `schemas/spdx-schema.json`).
 //!
+//! The image that the document describes is its subject. Trivy names the index where that is what was asked for, though
+//! it looked at one platform; the image's configuration says at which.
+//!
 //! A package counts with its concluded licence, or else with its declared one. What stands for the image itself, for
 //! its operating system or for the list that packages were found in needs no licence, and is no package unless it
 //! states one: nothing that states a licence is passed over.
@@ -13,7 +16,9 @@ use sealift_domain::{
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    Read, names,
+    Read,
+    either::{Shown, TextOr},
+    names,
     read::{Kept, List, Reason, Text, Time, each, items, moment},
     tally::{Tally, package},
 };
@@ -38,7 +43,7 @@ pub(super) struct Document<'a> {
 #[derive(Deserialize)]
 struct Creation {
     created: Option<Time>,
-    creators: Option<List<Kept>>,
+    creators: Option<List<Shown>>,
 }
 
 /// What is left of the packages once they are read.
@@ -62,6 +67,7 @@ struct Image<'a> {
     id: Cow<'a, str>,
     container: bool,
     digests: BTreeSet<Digest>,
+    config: Option<Digest>,
 }
 
 /// What the document is said to describe.
@@ -90,6 +96,9 @@ struct Package<'a> {
     #[serde(rename = "externalRefs")]
     references: Option<References>,
     checksums: Option<Checksums>,
+    annotations: Option<ImageId>,
+    #[serde(rename = "attributionTexts")]
+    attributions: Option<ImageId>,
 }
 
 /// The package URLs among a package's references: whether there is one, and the image that one of type `oci` names.
@@ -101,6 +110,16 @@ struct References {
 
 #[derive(Default)]
 struct Checksums(Option<Digest>);
+
+/// The digest of the image's configuration, as Trivy writes it among annotations, or attributions before 0.58.
+#[derive(Default)]
+struct ImageId(Option<Digest>);
+
+#[derive(Deserialize)]
+struct Annotation<'a> {
+    #[serde(borrow)]
+    comment: Option<Text<'a>>,
+}
 
 #[derive(Deserialize)]
 struct Reference<'a> {
@@ -153,6 +172,21 @@ impl<'de> Deserialize<'de> for Checksums {
     }
 }
 
+impl<'de> Deserialize<'de> for ImageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut found = None;
+        each(deserializer, |text: TextOr<'de, Annotation<'de>>| {
+            let text = match text {
+                TextOr::Text(text) => Some(text),
+                TextOr::Object(annotation) => annotation.comment,
+            };
+            found = found.or(text.and_then(|text| names::digest(text.strip_prefix("ImageID: ")?)));
+            Ok(())
+        })?;
+        Ok(Self(found))
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Packages<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut packages = Packages::default();
@@ -190,8 +224,9 @@ impl<'a> Packages<'a> {
 
         let mut digests: BTreeSet<_> = references.image.into_iter().chain(version.parse().ok()).collect();
         digests.extend(read.checksums.unwrap_or_default().0.filter(|_| container));
-        if !digests.is_empty() {
-            self.images.push(Image { id: id.clone(), container, digests });
+        let config = [read.annotations, read.attributions].into_iter().flatten().find_map(|id| id.0);
+        if !digests.is_empty() || config.is_some() {
+            self.images.push(Image { id: id.clone(), container, digests, config });
         }
 
         let package = package("", &read.name, version)?;
@@ -244,17 +279,21 @@ impl Document<'_> {
             true => image.container,
             false => described.contains(&image.id),
         };
-        let subjects = images.into_iter().filter(is_subject).flat_map(|image| image.digests).collect();
+        let mut said = Read::default();
+        for image in images.into_iter().filter(is_subject) {
+            said.subjects.extend(image.digests);
+            said.configs.extend(image.config);
+        }
 
         let creation = self.creation.unwrap_or(Creation { created: None, creators: None });
-        let tool = items(creation.creators).into_iter().find_map(|who| Some(who.0.strip_prefix("Tool: ")?.to_owned()));
-        let claim = Claim::Sbom(Sbom {
+        let tool = items(creation.creators).into_iter().find_map(|who| Some(who.0?.strip_prefix("Tool: ")?.to_owned()));
+        said.claim = Claim::Sbom(Sbom {
             format: format.to_owned(),
             tool,
             created: moment(creation.created),
             packages: tally.packages,
             licences: tally.licences,
         });
-        Ok(Read { claim, subjects, ..Read::default() })
+        Ok(said)
     }
 }

@@ -12,10 +12,10 @@ use sealift_domain::evidence::{Claim, Finding, Scan, Severity};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    Read, names,
-    read::{
-        IfObject, Kept, List, MAX_FINDINGS, Reason, Shown, TOO_MANY_FINDINGS, Text, Time, each, items, moment, said,
-    },
+    Read,
+    either::{IfObject, Shown},
+    names,
+    read::{Kept, List, MAX_FINDINGS, Reason, TOO_MANY_FINDINGS, Text, Time, each, items, moment, said},
     severity,
 };
 

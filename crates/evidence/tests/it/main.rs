@@ -2,7 +2,7 @@
 //! tools, and damaged ones.
 
 // Clippy's allowances for tests do not reach the helper functions beside them.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod claim;
 mod cosign;

@@ -47,7 +47,11 @@ fn spdx_as_syft_writes_it() {
 #[test]
 fn spdx_as_trivy_writes_it() {
     let said = document(&file("spdx-trivy.json"));
-    assert_eq!(said.subjects, set([digest('1')]));
+    assert_eq!((&said.subjects, &said.configs), (&set([digest('1')]), &set([digest('3')])));
+    let older = without(file("spdx-trivy.json"), "/packages/1/annotations");
+    assert_eq!(document(&older).configs, set([]));
+    let texts = json!([format!("DiffID: {}", digest('7')), format!("ImageID: {}", digest('3'))]);
+    assert_eq!(document(&with(older, "/packages/1/attributionTexts", texts)).configs, set([digest('3')]));
     let sbom = sbom(said);
     assert_eq!((sbom.tool.as_deref(), sbom.packages), (Some("trivy-0.58.0"), 2));
     let expected = [("LGPL-2.1-only AND GPL-2.0-only", "libc6@2.36-9+deb12u9"), ("MIT", "lodash@4.17.21")];
@@ -181,7 +185,8 @@ fn the_text_of_a_licence_is_cut_to_something_that_is_no_name() {
 
 #[test]
 fn an_sbom_without_its_list_of_packages_is_unreadable() {
-    assert!(refused(&without(file("spdx-syft.json"), "/packages")).contains("which packages"));
+    let why = refused(&without(file("spdx-syft.json"), "/packages"));
+    assert_eq!(why, "SPDX that cannot be read: it does not say which packages there are");
     assert!(refused(&without(file("cyclonedx-syft.json"), "/components")).contains("which components"));
     assert!(unreadable(SPDX, &with(file("spdx-syft.json"), "/packages", Value::Null)).contains("which packages"));
     assert!(unreadable(CYCLONEDX, &without(file("cyclonedx-syft.json"), "/components")).contains("which components"));
@@ -234,6 +239,7 @@ fn what_does_not_matter_may_be_of_any_type() {
         ("spdx-syft.json", "/files"),
         ("spdx-syft.json", "/documentNamespace"),
         ("spdx-syft.json", "/hasExtractedLicensingInfos"),
+        ("spdx-syft.json", "/creationInfo/creators/1"),
         ("spdx-syft.json", "/packages/0/description"),
         ("spdx-syft.json", "/packages/0/copyrightText"),
         ("spdx-syft.json", "/packages/0/unheard-of"),
