@@ -64,7 +64,7 @@ pub fn check(payload: &[u8], signature: &str, keys: &[PublicKey]) -> Checked {
         Err(why) => Err(why),
         Ok(signature) => {
             let of = |key: &PublicKey| key.verifies(payload, &signature);
-            keys.iter().position(of).ok_or("no trusted key made it over these bytes")
+            keys.iter().position(of).ok_or("no trusted key made its signature over these bytes")
         }
     };
     let why_not = match (&signs, &signer) {

@@ -143,7 +143,7 @@ fn simple_signing(found: &Found<'_>, anchors: &Anchors) -> Read {
     let signers = match (checked.signer, Keyless::of(detached)) {
         (Some(place), _) => Ok(anchors.signers(&[place])),
         (None, Some(keyless)) => by_annotations(found.bytes, &detached.signature, &keyless, anchors),
-        (None, None) => Err(NO_KEY),
+        (None, None) => Err(checked.why_not.as_deref().unwrap_or(NO_KEY)),
     };
     read.signed(signers)
 }

@@ -252,6 +252,12 @@ pub fn index(format: Format, children: &[Built]) -> Built {
 }
 
 impl Built {
+    /// A root that was put together elsewhere, without what is under it.
+    pub fn of(root: RawManifest) -> Self {
+        let (digest, media_type, size) = (root.digest, root.media_type.clone(), root.bytes.len() as u64);
+        Self { manifests: vec![root], blobs: Vec::new(), digest, media_type, size, platform: None }
+    }
+
     fn top(
         media_type: &str,
         mut document: Value,

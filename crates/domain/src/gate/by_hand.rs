@@ -12,7 +12,10 @@ pub(super) fn judge(facts: &Facts) -> Finding {
         return Finding::pass("the digest comes from the record, not from a person");
     };
     if *named != facts.release {
-        return Finding::error(format!("{named} was named and {} is to be promoted", facts.release), "run the command again");
+        return Finding::error(
+            format!("{named} was named and {} is to be promoted", facts.release),
+            "run the command again",
+        );
     }
     // A rollback, and the first environment, have no environment before; there `verified` and `same_digest` decide.
     let before = match &facts.path.declared {

@@ -4,7 +4,8 @@ use super::{Asks, Facts, Finding, Required};
 
 pub(super) const CODE: &str = "G009";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str = "The registry has the configuration and every layer of every platform, in the stated size.";
+pub(super) const SUMMARY: &str =
+    "The registry has the configuration and every layer of every platform, in the stated size.";
 pub(super) const REQUIRE: &str = "layers: required";
 
 pub(super) type Config = Required;
@@ -22,7 +23,11 @@ pub(super) fn judge(_: &Config, facts: &Facts) -> Finding {
         for platform in &image.platforms {
             if let Some(first) = platform.missing.first() {
                 return Finding::fail(
-                    format!("{} blobs of {name} for {} are missing or damaged, first {first}", platform.missing.len(), platform.platform),
+                    format!(
+                        "{} blobs of {name} for {} are missing or damaged, first {first}",
+                        platform.missing.len(),
+                        platform.platform
+                    ),
                     "push the image again; if the registry was cleaned up, build a new release",
                 );
             }

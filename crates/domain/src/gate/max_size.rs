@@ -18,7 +18,10 @@ pub(super) fn asks(_: &Config) -> Asks<'_> {
 pub(super) fn judge(config: &Config, facts: &Facts) -> Finding {
     facts.each_image(|name, image| {
         let Some(largest) = image.platforms.iter().max_by_key(|p| p.compressed_bytes) else {
-            return Finding::error(format!("the index of {name} has no platform to measure"), "build the image for a platform");
+            return Finding::error(
+                format!("the index of {name} has no platform to measure"),
+                "build the image for a platform",
+            );
         };
         let size = ByteSize::from_bytes(largest.compressed_bytes);
         if size > *config {

@@ -83,7 +83,8 @@ fn check(
             }
         }
         Field::Revision => {
-            let revision = label(&format!("{LABELS}revision")).ok_or("label org.opencontainers.image.revision is missing")?;
+            let revision =
+                label(&format!("{LABELS}revision")).ok_or("label org.opencontainers.image.revision is missing")?;
             if !is_commit(revision) {
                 return Err(format!("revision `{revision}` is not a full commit id (40 or 64 hexadecimal digits)"));
             }
@@ -92,7 +93,9 @@ fn check(
             }
         }
         Field::Created => {
-            let created = label(&format!("{LABELS}created")).or(platform.created.as_deref()).ok_or("its creation time is missing")?;
+            let created = label(&format!("{LABELS}created"))
+                .or(platform.created.as_deref())
+                .ok_or("its creation time is missing")?;
             let at: Timestamp = created.parse().map_err(|_| format!("creation time `{created}` is not RFC 3339"))?;
             if at > now {
                 return Err(format!("creation time {at} lies in the future"));

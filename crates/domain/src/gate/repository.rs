@@ -1,5 +1,7 @@
 //! Whether two texts name the same source repository.
 
+use std::borrow::Cow;
+
 /// Whether both name the same repository, written as one or another of the usual forms: with `git+` before it (SPDX download
 /// locations, SLSA), with `.git` or a slash behind it, with a reference after `@` or `#`, the host in any case.
 pub(super) fn same_repository(one: &str, other: &str) -> bool {
@@ -11,8 +13,12 @@ fn normal(text: &str) -> String {
     let text = text.trim();
     let text = text.strip_prefix("git+").unwrap_or(text);
     let text = text.split(['#', '?']).next().unwrap_or_default();
-    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (scheme, Cow::Borrowed(rest)),
+        // `git@host:path`, as git's own short form for SSH (gitglossary, git-fetch(1), "GIT URLS").
+        None => ("https", Cow::Owned(text.replacen(':', "/", 1))),
+    };
+    let (host, path) = rest.as_ref().split_once('/').unwrap_or((rest.as_ref(), ""));
     // Credentials are no part of a repository's name, and a reference stands behind the path's own `@`.
     let host = host.rsplit('@').next().unwrap_or(host).to_ascii_lowercase();
     let path = path.split('@').next().unwrap_or(path).trim_end_matches('/');
@@ -22,7 +28,9 @@ fn normal(text: &str) -> String {
         "ssh" | "git" | "https" => "https".to_owned(),
         other => other.to_owned(),
     };
-    if host.is_empty() || path.is_empty() { String::new() } else { format!("{scheme}://{host}/{path}") }
+    // A directory of this machine has no host.
+    let placed = !host.is_empty() || scheme == "file";
+    if !placed || path.is_empty() { String::new() } else { format!("{scheme}://{host}/{path}") }
 }
 
 #[cfg(test)]
@@ -39,6 +47,7 @@ mod tests {
             "git+https://github.com/acme/web.git#main",
             "ssh://git@github.com/acme/web.git",
             "github.com/acme/web",
+            "git@github.com:acme/web.git",
         ] {
             assert!(same_repository(same, wanted), "{same}");
         }
@@ -55,6 +64,8 @@ mod tests {
         ] {
             assert!(!same_repository(other, wanted), "{other}");
         }
+        assert!(same_repository("file:///srv/web.git", "file:///srv/web"));
+        assert!(!same_repository("file:///srv/web", "file:///srv/web2"));
         assert!(!same_repository("", ""), "nothing is no repository");
     }
 }

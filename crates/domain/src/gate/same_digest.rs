@@ -5,8 +5,7 @@ use crate::promotion::Kind;
 
 pub(super) const CODE: &str = "G001";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str =
-    "The digest of the build record, of the verified release and of the bytes in the registry now are one and the same.";
+pub(super) const SUMMARY: &str = "The digest of the build record, of the verified release and of the bytes in the registry now are one and the same.";
 
 pub(super) fn judge(facts: &Facts) -> Finding {
     let read_now = facts.each_image(|name, _| Finding::pass(format!("{name} reads as promoted")));
@@ -35,7 +34,10 @@ pub(super) fn judge(facts: &Facts) -> Finding {
                 );
             }
             Fact::Unreadable(why) => {
-                return Finding::error(format!("the build record of {name} is unreadable: {why}"), "run `sealift audit verify`");
+                return Finding::error(
+                    format!("the build record of {name} is unreadable: {why}"),
+                    "run `sealift audit verify`",
+                );
             }
         }
     }

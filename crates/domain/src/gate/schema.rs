@@ -11,7 +11,8 @@ use crate::{
 
 pub(super) const CODE: &str = "G012";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str = "The release works on the database of the environment, by the schema labels of its image.";
+pub(super) const SUMMARY: &str =
+    "The release works on the database of the environment, by the schema labels of its image.";
 
 pub(super) fn judge(facts: &Facts) -> Finding {
     let candidate = match facts.read_schema() {

@@ -31,7 +31,7 @@ fn signed(config: &Config, name: &ComponentName, component: &ComponentFacts) -> 
         Err(finding) => return finding,
     };
     // Whom the policy trusts may have changed since the facts were gathered, so a signer counts only if it is asked for here.
-    let signatures: Vec<&Evidence> = evidence.iter().filter(|evidence| evidence.claim == Claim::Signature).collect();
+    let signatures: Vec<&Evidence> = evidence.iter().filter(|evidence| may_be_signature(&evidence.claim)).collect();
     let of_ours: Vec<&Evidence> = signatures.iter().filter(|s| s.signed_by(config).is_some()).copied().collect();
     if let Some(good) = of_ours.iter().find(|signature| signature.is_about(component.digest)) {
         let signer = good.signed_by(config).map(ToString::to_string).unwrap_or_default();
@@ -39,11 +39,23 @@ fn signed(config: &Config, name: &ComponentName, component: &ComponentFacts) -> 
     }
     if let Some(foreign) = of_ours.iter().find_map(|signature| signature.subjects.first()) {
         return Finding::error(
-            format!("the signature beside {name} is foreign: its signer is trusted, and it signs {foreign}, not {}", component.digest),
+            format!(
+                "the signature beside {name} is foreign: its signer is trusted, and it signs {foreign}, not {}",
+                component.digest
+            ),
             "find out who put the signature of another image there, then sign this one",
         );
     }
     not_by_ours(config, name, component, &signatures, evidence)
+}
+
+/// Whether something is a signature, or should be one by its type: a payload of cosign's that says something else is not valid.
+fn may_be_signature(claim: &Claim) -> bool {
+    match claim {
+        Claim::Signature => true,
+        Claim::Unreadable { kind } => kind.contains("simplesigning"),
+        _ => false,
+    }
 }
 
 /// Why signatures of which none is right do not suffice.
@@ -67,7 +79,11 @@ fn not_by_ours(
         ),
         ([first, rest @ ..], no_more) => {
             let why = first.why_not.as_deref().unwrap_or("nobody whom the policy trusts made it");
-            let also = if no_more { String::new() } else { format!("; a signature in a form that is not read is there too ({unread})") };
+            let also = if no_more {
+                String::new()
+            } else {
+                format!("; a signature in a form that is not read is there too ({unread})")
+            };
             let which = match rest.len() {
                 0 => format!("the signature of {name} is not valid"),
                 more => format!("none of {} signatures of {name} is valid", more + 1),
@@ -81,7 +97,7 @@ fn not_by_ours(
 }
 
 fn is_signature(kind: &str) -> bool {
-    kind.contains("signature") || kind.contains("simplesigning") || kind.contains("sigstore.bundle")
+    kind.contains("signature") || kind.contains("sigstore.bundle")
 }
 
 fn remedy(config: &Config, component: &ComponentFacts) -> String {

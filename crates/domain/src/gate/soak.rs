@@ -21,15 +21,28 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Finding {
         return Finding::pass("a rollback does not soak again");
     }
     let Some(place) = facts.proving_ground() else {
-        return Finding::error("soak is required, and there is no environment before", "remove `soak`, or declare `from`");
+        return Finding::error(
+            "soak is required, and there is no environment before",
+            "remove `soak`, or declare `from`",
+        );
     };
     let standing = match &facts.standing {
         Fact::Known(standing) => standing,
-        Fact::Missing => return Finding::fail(format!("{} never ran in {place}", facts.release), format!("`sealift promote --to {place}`")),
-        Fact::Unreadable(why) => return Finding::error(format!("the record of {place} is unreadable: {why}"), "run `sealift audit verify`"),
+        Fact::Missing => {
+            return Finding::fail(
+                format!("{} never ran in {place}", facts.release),
+                format!("`sealift promote --to {place}`"),
+            );
+        }
+        Fact::Unreadable(why) => {
+            return Finding::error(format!("the record of {place} is unreadable: {why}"), "run `sealift audit verify`");
+        }
     };
     let (Some(verified), Some(soaked)) = (&standing.verified, standing.soaked(facts.now)) else {
-        return Finding::fail(format!("{} is not verified in {place}", facts.release), format!("`sealift verify --in {place}`"));
+        return Finding::fail(
+            format!("{} is not verified in {place}", facts.release),
+            format!("`sealift verify --in {place}`"),
+        );
     };
     if verified.at > facts.now {
         return Finding::error(
@@ -47,7 +60,8 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Finding {
         ),
         None => {
             let at = config.after(verified.at);
-            Finding::fail(format!("{soaked} of {config} in {place}, until {at}"), "wait; the same command goes on then").clears(at)
+            Finding::fail(format!("{soaked} of {config} in {place}, until {at}"), "wait; the same command goes on then")
+                .clears(at)
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::{
 
 pub(super) const CODE: &str = "G004";
 pub(super) const VERSION: u32 = 1;
-pub(super) const SUMMARY: &str = "The release was deployed and verified in the environment before, with no failure since.";
+pub(super) const SUMMARY: &str =
+    "The release was deployed and verified in the environment before, with no failure since.";
 
 pub(super) fn judge(facts: &Facts) -> Finding {
     let Some(place) = facts.proving_ground() else {
@@ -18,7 +19,9 @@ pub(super) fn judge(facts: &Facts) -> Finding {
     match &facts.standing {
         Fact::Known(standing) => judge_standing(facts, standing, place.as_str(), verify),
         Fact::Missing => Finding::fail(format!("{} was never deployed in {place}", facts.release), verify),
-        Fact::Unreadable(why) => Finding::error(format!("the record of {place} is unreadable: {why}"), "run `sealift audit verify`"),
+        Fact::Unreadable(why) => {
+            Finding::error(format!("the record of {place} is unreadable: {why}"), "run `sealift audit verify`")
+        }
     }
 }
 
@@ -29,7 +32,10 @@ fn judge_standing(facts: &Facts, standing: &Standing, place: &str, verify: Strin
             Finding::pass(format!("{place}: {grade}, no failure since")).with([verified.receipt])
         }
         (Some(_), _) => Finding::fail(
-            format!("{} is in {place} only as an imported baseline, which proves that it runs, not that it is good", facts.release),
+            format!(
+                "{} is in {place} only as an imported baseline, which proves that it runs, not that it is good",
+                facts.release
+            ),
             format!("verify it there: `sealift verify --in {place}`"),
         ),
         (None, Some(failed)) => Finding::fail(

@@ -88,7 +88,7 @@ fn every_kind_of_key_verifies_what_openssl_signed_with_it_and_nothing_else() {
         let signature = key.sign(&good(), hash);
         let right = Checked { signs: Some(image()), signer: Some(1), why_not: None };
         assert_eq!(check(&good(), &signature, &[stranger.read(), key.read()]), right, "{name} {hash:?}");
-        let no = "no trusted key made it over these bytes";
+        let no = "no trusted key made its signature over these bytes";
         let wrong = Checked { signs: Some(image()), signer: None, why_not: Some(no.to_owned()) };
         assert_eq!(check(&good(), &signature, &[stranger.read()]), wrong, "{name} {hash:?}: another key");
         assert_eq!(check(&good(), &signature, &[]), wrong, "{name} {hash:?}: no key at all");
@@ -143,12 +143,12 @@ fn what_is_no_signature_is_said_to_be_none() {
     let sha384 = key.sign(&good(), &["-sha384"]);
     let longer = STANDARD.encode([&raw[..], &[0]].concat());
     for (signature, why) in [
-        ("", "no trusted key made it over these bytes"),
-        ("AAAA", "no trusted key made it over these bytes"),
+        ("", "no trusted key made its signature over these bytes"),
+        ("AAAA", "no trusted key made its signature over these bytes"),
         (&right[1..], "it is not base64"),
         (&format!("{right}\n"), "it is not base64"),
-        (&sha384, "no trusted key made it over these bytes"),
-        (&longer, "no trusted key made it over these bytes"),
+        (&sha384, "no trusted key made its signature over these bytes"),
+        (&longer, "no trusted key made its signature over these bytes"),
         (&"A".repeat(5000), "it is longer than any signature"),
     ] {
         let checked = check(&good(), signature, &[key.read()]);

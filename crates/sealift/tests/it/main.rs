@@ -13,6 +13,7 @@ mod costs;
 mod demo;
 mod dependencies;
 mod engine;
+mod evidence;
 mod exits;
 mod fixture_log;
 mod glossary;

@@ -183,7 +183,7 @@ fn only_a_right_signature_over_this_digest_by_this_key_opens_the_gate() {
     let altered = raw(&here.replace("null", "{}"), &here);
     let relabelled = raw(&here, &payload("hello", other));
     let bare = Layer::of_type(SIMPLE_SIGNING, here.clone());
-    let not_ours = "the signature of app is not valid: no trusted key made it over these bytes";
+    let not_ours = "the signature of app is not valid: no trusted key made its signature over these bytes";
     for (layers, verdict, words) in [
         (vec![by_another.clone()], "fail", not_ours),
         (vec![altered.clone()], "fail", not_ours),
@@ -194,7 +194,7 @@ fn only_a_right_signature_over_this_digest_by_this_key_opens_the_gate() {
         (vec![key.sign("{}")], "fail", "no payload of cosign"),
         (vec![by_another.clone(), altered.clone()], "fail", "none of 2 signatures of app is valid"),
         (vec![key.sign(&payload("hello", other))], "error", "is foreign: its signer is trusted, and it signs sha256:"),
-        (vec![Layer::tar("an image, not signatures")], "error", "in a form that this gate does not read"),
+        (vec![Layer::tar("an image, not signatures")], "fail", "app is not signed"),
         (vec![bare.clone(); MAX_PIECES + 1], "error", "there are more than 256 pieces of evidence"),
         (vec![key.sign(&" ".repeat(MAX_PAYLOAD as usize + 1))], "error", "it has 65537 bytes; the limit is 65536"),
     ] {
