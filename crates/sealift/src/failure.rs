@@ -89,9 +89,9 @@ pub fn of_engine(error: EngineError) -> Diagnostic {
             .state(UNTOUCHED)
             .next("sign with a key that stands under `people` in sealift.yaml")
             .next("or add it there, and let it be accepted: `sealift policy accept --identity FILE`"),
-        EngineError::Evidence(_) => Diagnostic::new("E0801", words)
+        EngineError::Evidence(_) => Diagnostic::new("E0901", words)
             .state(UNTOUCHED)
-            .next("`sealift explain E0801` says what is taken as evidence"),
+            .next("`sealift explain E0901` says what is taken as evidence"),
         EngineError::NotFound(_) => Diagnostic::new("E0419", words)
             .state(UNTOUCHED)
             .next("`sealift status` shows what is there; `sealift hold list` what is on hold"),

@@ -17,6 +17,8 @@ use crate::{
 pub(super) struct Kind<T> {
     /// What it is called, in a sentence.
     pub(super) name: &'static str,
+    /// What `sealift record` takes it as.
+    record: &'static str,
     /// What a claim says, if it is of this kind.
     read: fn(&Claim) -> Option<&T>,
     /// Words of which one is in the type of a document of this kind, in lower case.
@@ -27,6 +29,7 @@ pub(super) struct Kind<T> {
 
 pub(super) const SBOM: Kind<Sbom> = Kind {
     name: "SBOM",
+    record: "sbom",
     read: |claim| if let Claim::Sbom(sbom) = claim { Some(sbom) } else { None },
     types: &["spdx", "cyclonedx", "sbom"],
     in_index: true,
@@ -34,6 +37,7 @@ pub(super) const SBOM: Kind<Sbom> = Kind {
 
 pub(super) const PROVENANCE: Kind<Provenance> = Kind {
     name: "provenance",
+    record: "provenance",
     read: |claim| if let Claim::Provenance(provenance) = claim { Some(provenance) } else { None },
     types: &["provenance"],
     in_index: true,
@@ -41,6 +45,7 @@ pub(super) const PROVENANCE: Kind<Provenance> = Kind {
 
 pub(super) const SCAN: Kind<Scan> = Kind {
     name: "scan",
+    record: "scan",
     read: |claim| if let Claim::Scan(scan) = claim { Some(scan) } else { None },
     types: &["vuln", "trivy", "grype", "sarif", "scan"],
     in_index: false,
@@ -48,14 +53,11 @@ pub(super) const SCAN: Kind<Scan> = Kind {
 
 pub(super) const VEX: Kind<Vex> = Kind {
     name: "VEX document",
+    record: "vex",
     read: |claim| if let Claim::Vex(vex) = claim { Some(vex) } else { None },
     types: &["vex"],
     in_index: false,
 };
-
-/// What to do where nobody's signature counts.
-const HAND_IN: &str =
-    "hand one in to the log with `sealift record`, or let `by` say whose signature under an attached one counts";
 
 /// The types of signatures and of what else is told apart by its type, so that it is not taken for a document of any kind.
 const OTHER_TYPES: &[&str] = &["signature", "simplesigning", "test-result", "verification_summary"];
@@ -258,7 +260,11 @@ impl<'a, T> Believed<'a, T> {
             }
             many => format!("; {} that are {what} lie beside it and prove nothing", many.len()),
         };
-        let remedy = if by.is_some() { remedy } else { HAND_IN };
+        let hand_in = format!(
+            "hand one in to the log, `sealift record {} IMAGE --file FILE`, or let `by` say whose signature under an attached one counts",
+            self.kind.record
+        );
+        let remedy = if by.is_some() { remedy } else { &hand_in };
         Finding::fail(format!("{} has no {} {whose}{beside}", self.name, self.kind.name), remedy)
     }
 

@@ -118,7 +118,7 @@ proptest! {
 }
 
 #[test]
-fn depth_is_bounded_and_strange_shapes_are_no_evidence() {
+fn attack_05_depth_is_bounded_and_strange_shapes_are_no_evidence() {
     let anchors = anchors();
     let deep = "[".repeat(100_000);
     let bundle =

@@ -122,7 +122,7 @@ fn what_was_altered_is_signed_by_nobody() {
 }
 
 #[test]
-fn only_what_was_signed_as_a_statement_is_one() {
+fn attack_12_only_what_was_signed_as_a_statement_is_one() {
     let Some(material) = material("only_what_was_signed_as_a_statement") else { return };
     let trust = [material.keys(&["p256"])];
     for name in ["confused.simple.json", "confused.plain.json"] {

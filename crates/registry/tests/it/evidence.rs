@@ -4,8 +4,8 @@ use sealift_domain::{digest::Digest, evidence::Form};
 use sealift_engine::ports::registry::{RawManifest, Referrer, Registry, RegistryErrorKind, StoredEvidence};
 use sealift_registry::{
     evidence::{
-        ENVELOPE, MAX_PIECES, REFERENCE_TYPE, SIGNATURE_ANNOTATION, SIMPLE_SIGNING, STATEMENT, attestation_tag,
-        signature_tag,
+        ENVELOPE, MAX_PIECE, MAX_PIECES, REFERENCE_TYPE, SIGNATURE_ANNOTATION, SIMPLE_SIGNING, STATEMENT,
+        attestation_tag, signature_tag,
     },
     image::{Builder, Built, Format, Layer},
     manifest::{OCI_INDEX, OCI_MANIFEST},
@@ -154,6 +154,42 @@ async fn more_pieces_than_are_read_are_an_error() {
     let refused = client().evidence(&pinned, &[]).await.unwrap_err();
     assert_eq!(refused.kind, RegistryErrorKind::Malformed, "{refused}");
     assert!(refused.message.contains("more than 256 pieces"), "{refused}");
+}
+
+#[tokio::test]
+async fn attack_05_evidence_that_says_it_is_too_large_is_not_even_asked_for() {
+    let a = server().await;
+    let image = image(Format::Oci);
+    a.push("app", &image, None);
+    let pinned = repository(&a, "app").at(image.digest);
+    let honest = stored(vec![Layer::of_type(ENVELOPE, "envelope")]);
+    let text = std::str::from_utf8(&honest.root().unwrap().bytes).unwrap().to_owned();
+    for (size, words) in [(MAX_PIECE + 1, "the limit is 67108864"), (10_000_000_000, "has 10000000000 bytes")] {
+        let text = text.replacen("\"size\":8", &format!("\"size\":{size}"), 1);
+        assert!(text.contains(&size.to_string()), "{text}");
+        let bytes = bytes::Bytes::from(text);
+        let raw = RawManifest { digest: Digest::of(&bytes), bytes, media_type: OCI_MANIFEST.to_owned() };
+        a.put_manifest("app", raw, Some(&attestation_tag(image.digest).unwrap().to_string()));
+        a.clear_log();
+        let refused = client().evidence(&pinned, &[]).await.unwrap_err();
+        assert_eq!(refused.kind, RegistryErrorKind::Malformed, "{refused}");
+        assert!(refused.message.contains(words), "{refused}");
+        assert_eq!(count(&a, "GET", "/blobs/"), 0, "{:?}", a.log());
+    }
+}
+
+#[tokio::test]
+async fn attack_05_evidence_that_is_larger_than_it_says_is_cut_and_is_none() {
+    let a = server().await;
+    let image = image(Format::Oci);
+    a.push("app", &image, None);
+    let pinned = repository(&a, "app").at(image.digest);
+    let envelope = Layer::of_type(ENVELOPE, "envelope");
+    a.push("app", &stored(vec![envelope]), Some(&attestation_tag(image.digest).unwrap().to_string()));
+    let endless = Action::Answer { status: 200, headers: Vec::new(), body: vec![b'x'; 1 << 20].into() };
+    a.script(Fault::new(&format!("*/blobs/{}", Digest::of(b"envelope")), endless));
+    let refused = client().evidence(&pinned, &[]).await.unwrap_err();
+    assert_eq!(refused.kind, RegistryErrorKind::Corrupt, "{refused}");
 }
 
 /// A server whose list of referrers is scripted, and an image on it.

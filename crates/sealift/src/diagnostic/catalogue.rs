@@ -135,8 +135,8 @@ catalogue! {
 
     E0701 Ok "a notice was not delivered"
 
-    E0801 Usage "the evidence is not taken"
-    E0802 Internal "a judgement comes out otherwise than it was recorded"
+    E0901 Usage "the evidence is not taken"
+    E0902 Internal "a judgement comes out otherwise than it was recorded"
 }
 
 /// The documentation of the gates: one section for each, under a heading that is the gate's name.

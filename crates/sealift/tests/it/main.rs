@@ -34,6 +34,7 @@ mod road;
 mod round_trips;
 mod schema;
 mod second_engine;
+mod security;
 mod signature;
 mod webhook;
 mod workflow;

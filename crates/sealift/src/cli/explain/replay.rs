@@ -86,7 +86,7 @@ fn disagreement(id: PromotionId, replayed: &Replayed) -> Diagnostic {
         .filter(|difference| !difference.evaluator_changed)
         .map(|difference| difference.what.as_str())
         .collect();
-    Diagnostic::new("E0802", format!("promotion {id} comes out otherwise than it was recorded"))
+    Diagnostic::new("E0902", format!("promotion {id} comes out otherwise than it was recorded"))
         .found(unexplained.join(", "))
         .state("nothing was changed")
         .next("`sealift audit verify` says whether the log was altered")

@@ -214,3 +214,46 @@ fn attack_22_the_builder_cannot_be_named_for_vex_as_well() {
     place.edit("gates: {max_size", gates);
     place.run(&["init"]).ends(2).says("somebody else than `by`");
 }
+
+#[test]
+fn attack_19_what_labels_and_annotations_say_never_reaches_a_shell() {
+    let place = Place::new();
+    let check = r#"      - {run: [sh, -c, 'printf "%s" "$1" > told', sh, "{version}"], within: 10s}
+      - {http: "http://127.0.0.1:"#;
+    let before = r#"      - {http: "http://127.0.0.1:"#;
+    let text = std::fs::read_to_string(place.path("sealift.yaml")).unwrap().replacen(before, check, 1);
+    // Its answer is the label's own text, so that check is left out.
+    let text = text.replacen(r#", json: {status: ok, version: "{version}"}"#, "", 1);
+    place.write("sealift.yaml", &text);
+    place.run(&["init"]).ends(0);
+    let evil = "$(touch pwned)`touch pwned`; touch pwned; ../../pwned {{ lookup('pipe', 'touch pwned') }}";
+    let image = images::service("1.0.0", None)
+        .label("org.opencontainers.image.version", evil)
+        .annotation("org.opencontainers.image.title", "$(touch pwned)")
+        .label("com.docker.compose.project", "../pwned")
+        .build();
+    place.record("1.0.0", &image);
+    place.run(&["promote", "--to", "staging"]).ends(0);
+    assert!(!place.path("pwned").exists(), "a label was run");
+    let told = std::fs::read_to_string(place.path("told"));
+    assert!(told.is_ok_and(|told| told == evil), "the check was given the label as one word, unchanged");
+    place.run(&["status"]).ends(0);
+    place.audited();
+}
+
+#[test]
+fn attack_19_a_version_with_a_line_break_is_refused_and_a_tag_of_it_never_written() {
+    let place = Place::new();
+    place.edit(r#"tags: [staging, "staging-{commit7}"]"#, r#"tags: [staging, "v-{version}"]"#);
+    place.run(&["init"]).ends(0);
+    let push = |version: &str| {
+        let image = images::service("1.0.0", None).label("org.opencontainers.image.version", version).build();
+        place.staging.push("hello", &image, Some("evil"));
+        place.run(&["record", "build", &format!("{}/hello:evil", place.staging.address())])
+    };
+    push("1.0.0\nrm -rf /").ends(2).says("printable");
+    push("1.0.0/../../main").ends(0);
+    place.run(&["promote", "--to", "staging"]).ends(9).says("E0411");
+    let tags = place.staging.tags("hello");
+    assert!(tags.iter().all(|(tag, _)| tag == "evil"), "{tags:?}");
+}

@@ -52,7 +52,7 @@ fn what_is_about_something_else_or_is_something_else_is_not_taken() {
         ),
     ] {
         place.write("file", &text);
-        record(&place, kind, "file").ends(2).says("E0801").says(words);
+        record(&place, kind, "file").ends(2).says("E0901").says(words);
     }
     record(&place, "scan", "absent.json").ends(2).says("E0101");
     let gone = format!("{}/hello:9.9.9", place.staging.address());
