@@ -1,6 +1,6 @@
 # Two commands for a fresh machine with the Rust toolchain: `make demo` and `make test`.
 
-.PHONY: demo test check bench bench-copy chaos fmt help
+.PHONY: demo test check bench bench-copy bench-evidence chaos fmt help
 
 # What scripts/compose-v2 got for the tests serves the demo too.
 COMPOSE = target/tools/compose-v2/docker-compose
@@ -33,6 +33,10 @@ bench: ## Figures of the main paths, as a table
 bench-copy: ## `sealift copy` beside skopeo and others, on real registries; ARGS="--quick", "--case NAME", "--huge"
 	@scripts/setup test
 	@cargo bench --quiet -p sealift --bench copies -- $(ARGS)
+
+bench-evidence: ## What judging a release with all gates takes, beside the least reading of the same bytes
+	@cargo bench --quiet -p sealift --bench evidence
+	@cargo bench --quiet -p sealift-evidence --bench documents
 
 chaos: ## The long forms: every kill point, 10,000 requests, a release that dies after a minute, 10,000 edits of a log
 	@scripts/setup test
