@@ -35,7 +35,7 @@ pub(super) fn table(facts: &Facts, style: &Style) -> String {
             Some(Fact::Unreadable(_)) | None => {}
         }
     }
-    if rows == 0 { String::new() } else { table.render(style) }
+    if rows == 0 { String::new() } else { format!("\n{}", table.render(style)) }
 }
 
 fn row(piece: &Evidence, component: &ComponentFacts, now: Timestamp) -> [Cell; 5] {
@@ -75,14 +75,19 @@ fn what(piece: &Evidence) -> String {
         Claim::Provenance(provenance) => format!("provenance, {}", last_part(&provenance.format)),
         Claim::Sbom(sbom) => format!("SBOM, {}, {} packages", sbom.format, sbom.packages),
         Claim::Scan(scan) => match &scan.findings {
-            Some(findings) => format!("scan, {}, {} findings", scan.scanner, findings.len()),
-            None => format!("scan, {}, findings unknown", scan.scanner),
+            Some(findings) => format!("scan, {}, findings: {}", program(&scan.scanner), findings.len()),
+            None => format!("scan, {}, findings unknown", program(&scan.scanner)),
         },
-        Claim::Vex(vex) => format!("VEX, {} statements", vex.statements.len()),
+        Claim::Vex(vex) => format!("VEX, statements: {}", vex.statements.len()),
         Claim::Tests(tests) => format!("tests, {}", if tests.passed { "passed" } else { "failed" }),
         Claim::Other { kind } => format!("not read: {}", last_part(kind)),
         Claim::Unreadable { kind } => format!("unreadable: {}", last_part(kind)),
     }
+}
+
+/// A scanner's name, without the forge and the organisation that its package URL begins with.
+fn program(scanner: &str) -> &str {
+    scanner.rsplit('/').next().unwrap_or(scanner)
 }
 
 /// The telling end of a long type.

@@ -63,7 +63,7 @@ fn a_release_with_every_kind_of_evidence_is_promoted_and_its_judgement_repeated_
     }
     let name = format!("{}/hello:1.0.0", place.staging.address());
     let explained = place.run(&["explain", &name, "--to", "production"]);
-    explained.ends(0).says("EVIDENCE").says("SBOM, SPDX 2.3, 2 packages").says("VEX, 1 statements").says("the image");
+    explained.ends(0).says("EVIDENCE").says("SBOM, SPDX 2.3, 2 packages").says("VEX, statements: 1").says("the image");
 
     let id = place.request().to_string();
     place.approve();
