@@ -239,6 +239,10 @@ impl Ledger {
         self.under_its_lease(before, &changed)?;
         let mut after = Promotion::clone(before);
         after.apply(changed.change.clone(), at.time)?;
+        // The judgement that admits it is what its attestation names.
+        if let Some(attested) = &mut after.attested {
+            attested.authorised_by.get_or_insert(at.index);
+        }
         after.cost = after.cost.into_iter().chain(changed.cost).reduce(Add::add);
         self.one_at_a_time(before, &after)?;
         let told = before.notice();
