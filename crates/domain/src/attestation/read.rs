@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The largest statement that is read, in bytes. Real ones have a few thousand.
-pub const MAX_STATEMENT: usize = 1 << 20;
+pub(super) const MAX_STATEMENT: usize = 1 << 20;
 
 /// What somebody wants an attestation to say.
 #[derive(Clone, Debug)]

@@ -20,6 +20,9 @@ use crate::{
     undo::Observed,
 };
 
+/// How the codes of registries' failures begin in the error catalogue.
+const REGISTRY: &str = "E03";
+
 /// An entry that cannot follow what stands before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalEntry {
@@ -291,6 +294,10 @@ impl Ledger {
     fn leave_traces(&mut self, event: &PromotionEvent, after: &Promotion, at: At) {
         match event {
             PromotionEvent::Done(done) => self.step_done(done, after, at),
+            // Before the switch, what is attested is read again. Where the registry fails at that, nothing ran and nothing is known
+            // against the release.
+            PromotionEvent::Failed { step: Step::Switch, failure, .. }
+                if after.attested.is_some() && failure.code.as_str().starts_with(REGISTRY) => {}
             // Only what ran and was found wanting counts against the release; a registry that would not move a tag does not.
             PromotionEvent::Failed { step: Step::Switch | Step::Verify, failure, .. } => {
                 let record = self.environment(&after.to);
