@@ -1,11 +1,16 @@
 //! Signatures of images as cosign 2 makes them with a key: a small JSON document, the payload, and a signature over its
 //! exact bytes (sigstore/cosign, `specs/SIGNATURE_SPEC.md`; containers/image, `docs/containers-signature.5.md`).
+//! Those that it made with a certificate become a bundle ([`Keyless`]).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sealift_domain::digest::Digest;
 use serde::Deserialize;
+use serde_json::json;
 
-use crate::public_key::PublicKey;
+use crate::{pem, public_key::PublicKey};
+
+/// The media type of a payload in a registry.
+pub const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
 /// What `critical.type` says of an image's signature.
 const TYPE: &str = "cosign container image signature";
@@ -77,8 +82,8 @@ fn decode(signature: &str) -> Result<Vec<u8>, &'static str> {
     STANDARD.decode(signature).map_err(|_| "it is not base64")
 }
 
-/// The image that a payload speaks of.
-fn signs(payload: &[u8]) -> Result<Digest, String> {
+/// The image that a payload speaks of. Anybody can write that.
+pub(crate) fn signs(payload: &[u8]) -> Result<Digest, String> {
     let payload: Payload = serde_json::from_slice(payload).map_err(|why| {
         format!("what was signed is no payload of cosign (line {}, column {})", why.line(), why.column())
     })?;
@@ -86,4 +91,80 @@ fn signs(payload: &[u8]) -> Result<Digest, String> {
         return Err(format!("what was signed is not a `{TYPE}`"));
     }
     Ok(payload.critical.image.digest)
+}
+
+/// What cosign 2 puts beside a signature that a certificate made: annotations of the layer with the payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Keyless<'a> {
+    /// `dev.sigstore.cosign/certificate`: the certificate in PEM.
+    pub certificate: &'a str,
+    /// `dev.sigstore.cosign/chain`: the certificates above it in PEM.
+    pub chain: Option<&'a str>,
+    /// `dev.sigstore.cosign/bundle`: what Rekor promised when the signature was entered into its log.
+    pub bundle: Option<&'a str>,
+}
+
+/// The longest annotation that is read, in bytes. All of a manifest's have no more than 4 MiB.
+const MAX_ANNOTATION: usize = 1 << 20;
+/// The most certificates above that of the signer.
+const MAX_CHAIN: usize = 8;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Promise {
+    signed_entry_timestamp: String,
+    payload: Entry,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    body: String,
+    integrated_time: i64,
+    log_index: i64,
+    #[serde(rename = "logID")]
+    log_id: String,
+}
+
+impl Keyless<'_> {
+    /// The same as a Sigstore bundle of version 0.1, which is all that they lack to be verified like one. Nothing is believed by
+    /// that: what is wrong in it fails there.
+    pub(crate) fn bundle(&self, payload: &[u8], signature: &str) -> Result<Vec<u8>, &'static str> {
+        let damaged = "the certificate beside its signature, or what is above it, is damaged";
+        let read = |text: &str, most| pem::read_all(text, "CERTIFICATE", MAX_ANNOTATION, most).ok_or(damaged);
+        let mut certificates = read(self.certificate, 1)?;
+        if let Some(chain) = self.chain.filter(|chain| !chain.trim().is_empty()) {
+            certificates.extend(read(chain, MAX_CHAIN)?);
+        }
+        let certificates: Vec<_> = certificates.iter().map(|der| json!({"rawBytes": STANDARD.encode(der)})).collect();
+        let entry =
+            self.bundle.ok_or("a certificate made its signature, and no log entry says when; sign it as a bundle")?;
+        let entry = Some(entry).filter(|text| text.len() <= MAX_ANNOTATION);
+        let entry = entry.and_then(|text| serde_json::from_str::<Promise>(text).ok()).and_then(Promise::entry);
+        let entry = entry.ok_or("the log entry beside its signature is damaged")?;
+        let bundle = json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1",
+            "verificationMaterial": {"x509CertificateChain": {"certificates": certificates}, "tlogEntries": [entry]},
+            "messageSignature": {
+                "messageDigest": {"algorithm": "SHA2_256", "digest": STANDARD.encode(Digest::of(payload).as_bytes())},
+                "signature": signature,
+            },
+        });
+        Ok(bundle.to_string().into_bytes())
+    }
+}
+
+impl Promise {
+    fn entry(self) -> Option<serde_json::Value> {
+        // The digest of the log's key: 64 digits, as digests have.
+        let log: Digest = format!("sha256:{}", self.payload.log_id).parse().ok()?;
+        Some(json!({
+            "logIndex": self.payload.log_index.to_string(),
+            "logId": {"keyId": STANDARD.encode(log.as_bytes())},
+            "kindVersion": {"kind": "hashedrekord", "version": "0.0.1"},
+            "integratedTime": self.payload.integrated_time.to_string(),
+            "inclusionPromise": {"signedEntryTimestamp": self.signed_entry_timestamp},
+            "canonicalizedBody": self.payload.body,
+        }))
+    }
 }

@@ -3,23 +3,28 @@
 //! A key is a `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7) in PEM (RFC 7468, section 13). Supported are ECDSA over P-256
 //! (what `cosign generate-key-pair` makes) and P-384 (RFC 5480), RSA of 2048 to 8192 bits (RFC 3279) and Ed25519 (RFC 8410).
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
-};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use sealift_domain::digest::Digest;
+use std::cell::OnceCell;
 
-use crate::der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, element};
+use aws_lc_rs::{
+    digest::{self, SHA256, SHA384},
+    signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey,
+        RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+    },
+};
+use sealift_domain::{digest::Digest, signature};
+
+use crate::{
+    der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, element},
+    pem,
+};
 
 /// The longest text of a key that is read, in bytes. An RSA key of 8192 bits has about 1500.
 pub const MAX_TEXT: usize = 16 << 10;
-/// The characters in a line of PEM (RFC 7468, section 2).
-const LINE: usize = 64;
+/// What stands in the lines around a key (RFC 7468, section 13).
+const LABEL: &str = "PUBLIC KEY";
 /// The lengths of an RSA modulus, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
-const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
-const END: &str = "-----END PUBLIC KEY-----";
 
 /// 1.2.840.10045.2.1, `id-ecPublicKey`.
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
@@ -39,7 +44,7 @@ pub enum PublicKeyError {
     #[error("it is a private key; name the public one, such as cosign.pub")]
     Private,
     /// The text is not one PEM block with a public key.
-    #[error("it is not one PEM block that begins with `{BEGIN}`")]
+    #[error("it is not one PEM block that begins with `-----BEGIN PUBLIC KEY-----`")]
     NotPem,
     /// What is in the block is damaged, or weaker than what is supported.
     #[error("what is between its lines is not a usable public key")]
@@ -56,6 +61,32 @@ pub struct PublicKey {
     /// The key under every algorithm that signatures are made with. P-384 has two: cosign hashed with SHA-256 whatever the
     /// curve for years, and takes the curve's own SHA-384 since.
     verifiers: Vec<ParsedPublicKey>,
+    /// Whether it signs messages and not their digests, as Ed25519 does.
+    whole: bool,
+}
+
+/// Bytes that several signatures by several keys may be over. They are hashed once, however many there are: sixteen signatures of
+/// a large statement would take long otherwise, and who wrote them is a stranger.
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    sha256: OnceCell<digest::Digest>,
+    sha384: OnceCell<digest::Digest>,
+}
+
+impl<'a> Message<'a> {
+    /// A message of these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, sha256: OnceCell::new(), sha384: OnceCell::new() }
+    }
+
+    fn verified_by(&self, verifier: &ParsedPublicKey, signature: &[u8]) -> bool {
+        let digests = [(&self.sha256, &SHA256), (&self.sha384, &SHA384)];
+        digests.into_iter().any(|(cell, algorithm)| {
+            let digest = cell.get_or_init(|| digest::digest(algorithm, self.bytes));
+            // A digest by another algorithm than the verifier's is an error.
+            verifier.verify_digest_sig(digest, signature).is_ok()
+        })
+    }
 }
 
 impl PublicKey {
@@ -67,32 +98,32 @@ impl PublicKey {
         if text.contains("PRIVATE KEY-----") {
             return Err(PublicKeyError::Private);
         }
-        let body = Some(text.trim()).filter(|text| text.len() <= MAX_TEXT).and_then(|text| text.strip_prefix(BEGIN));
-        let body = body.and_then(|text| text.strip_suffix(END)).ok_or(PublicKeyError::NotPem)?;
-        let base64: String = body.split_ascii_whitespace().collect();
-        let der = STANDARD.decode(base64).map_err(|_| PublicKeyError::NotPem)?;
-        Self::from_der(der)
+        Self::from_der(pem::read(text, LABEL, MAX_TEXT).ok_or(PublicKeyError::NotPem)?)
     }
 
-    fn from_der(der: Vec<u8>) -> Result<Self, PublicKeyError> {
-        let (algorithms, key) = read(&der)?;
+    /// Reads a key's DER.
+    ///
+    /// # Errors
+    /// See [`PublicKeyError`].
+    pub fn from_der(der: Vec<u8>) -> Result<Self, PublicKeyError> {
+        let (kind, algorithms, key) = read(&der)?;
+        let whole = kind == EDWARDS;
         let parse = |algorithm: &&'static dyn VerificationAlgorithm| parsed(*algorithm, key);
         let verifiers = algorithms.iter().map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { verifiers, der })
+        Ok(Self { verifiers, whole, der })
     }
 
     /// The key as PEM, in one spelling for one key.
     pub fn to_pem(&self) -> String {
-        let base64 = STANDARD.encode(&self.der);
-        let mut pem = format!("{BEGIN}\n");
-        for (index, character) in base64.chars().enumerate() {
-            if index > 0 && index % LINE == 0 {
-                pem.push('\n');
-            }
-            pem.push(character);
-        }
-        pem.push_str(&format!("\n{END}\n"));
-        pem
+        pem::write(LABEL, &self.der)
+    }
+
+    /// The key as the policy holds it.
+    ///
+    /// # Errors
+    /// None: [`PublicKey::to_pem`] is armoured. The type is that of whoever reads one.
+    pub fn canonical(&self) -> Result<signature::PublicKey, signature::NotAKey> {
+        signature::PublicKey::from_canonical_pem(self.to_pem())
     }
 
     /// The SHA-256 of the key's DER, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
@@ -102,7 +133,22 @@ impl PublicKey {
 
     /// Whether `signature` is this key's over exactly these bytes.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.verifiers.iter().any(|verifier| verifier.verify_sig(message, signature).is_ok())
+        self.verifies_message(&Message::new(message), signature)
+    }
+
+    /// Whether `signature` is this key's over exactly this message.
+    pub fn verifies_message(&self, message: &Message<'_>, signature: &[u8]) -> bool {
+        self.verifiers.iter().any(|verifier| match self.whole {
+            true => verifier.verify_sig(message.bytes, signature).is_ok(),
+            false => message.verified_by(verifier, signature),
+        })
+    }
+
+    /// Whether `signature` is this key's over the bytes with this SHA-256, which need not be there. Ed25519 hashes otherwise, so
+    /// no signature of its passes.
+    pub fn verifies_digest(&self, digest: Digest, signature: &[u8]) -> bool {
+        let Ok(digest) = digest::Digest::import_less_safe(digest.as_bytes(), &SHA256) else { return false };
+        self.verifiers.iter().any(|verifier| verifier.verify_digest_sig(&digest, signature).is_ok())
     }
 }
 
@@ -112,8 +158,8 @@ fn parsed(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<P
 
 type Algorithms = &'static [&'static dyn VerificationAlgorithm];
 
-/// The algorithms of a `SubjectPublicKeyInfo`, and the key inside.
-fn read(der: &[u8]) -> Result<(Algorithms, &[u8]), PublicKeyError> {
+/// The kind of key in a `SubjectPublicKeyInfo`, the algorithms that it verifies with, and the key inside.
+fn read(der: &[u8]) -> Result<(&[u8], Algorithms, &[u8]), PublicKeyError> {
     let damaged = PublicKeyError::Damaged;
     let (info, rest) = element(der, SEQUENCE).ok_or(damaged.clone())?;
     let (algorithm, info) = element(info, SEQUENCE).ok_or(damaged.clone())?;
@@ -132,7 +178,7 @@ fn read(der: &[u8]) -> Result<(Algorithms, &[u8]), PublicKeyError> {
         (EC | RSA | EDWARDS, _, _) if curve.is_none() => return Err(damaged),
         _ => return Err(PublicKeyError::Unsupported),
     };
-    Ok((algorithms, key))
+    Ok((kind, algorithms, key))
 }
 
 /// Whether the modulus of an RSA key (RFC 8017, appendix A.1.1) has a length that signatures are verified with. Otherwise a weak

@@ -1,0 +1,264 @@
+//! The one door for evidence: bytes that were found, and whom to believe; out comes what they say and who signed it.
+//!
+//! Nothing fails here. What cannot be read is a fact too, and what is not signed by anyone who is trusted has no signer; what either
+//! is worth, a gate says.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use sealift_domain::{
+    digest::Digest,
+    evidence::{Claim, Evidence, Form, Origin, Signer},
+};
+use serde::{Deserialize, de::IgnoredAny};
+
+use crate::{
+    anchors::Anchors,
+    bundle::{self, Bundle, Content},
+    cosign::{self, Keyless},
+    dsse::{self, Envelope, MAX_BYTES},
+};
+
+/// How the type of every in-toto statement begins (in-toto/attestation, `spec/v1/statement.md`; v0.1 as it is still found).
+const STATEMENT: &str = "https://in-toto.io/Statement/";
+/// What cosign 3 calls a statement that says nothing but that it is signed.
+const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
+const NOBODY: &str = "nobody signed it";
+const NO_KEY: &str = "no trusted key made its signature over these bytes";
+
+/// Evidence as it was found.
+#[derive(Clone, Debug)]
+pub struct Found<'a> {
+    /// How it is wrapped: by the media type where one is known, else by [`sniff`].
+    pub form: Form,
+    /// Where.
+    pub origin: Origin,
+    /// The bytes. For [`Form::SimpleSigning`] the payload.
+    pub bytes: &'a [u8],
+    /// For [`Form::SimpleSigning`] the signature, from the annotation `dev.cosignproject.cosign/signature`.
+    pub signature: Option<&'a str>,
+    /// For [`Form::SimpleSigning`] what verifies the signature if a certificate made it.
+    pub keyless: Option<Keyless<'a>>,
+    /// For [`Form::Document`] what whoever handed it in says it is about. It counts only where the document itself does not say.
+    pub subjects: BTreeSet<Digest>,
+}
+
+/// Reads one piece of evidence, and verifies its signatures.
+pub fn read(found: &Found<'_>, anchors: &Anchors) -> Evidence {
+    let Read { subjects, signers, claim, why_not } = if found.bytes.len() > MAX_BYTES {
+        Read::unreadable(kind(found.form), format!("it is longer than {} MiB", MAX_BYTES >> 20))
+    } else {
+        match found.form {
+            Form::SimpleSigning => simple_signing(found, anchors),
+            Form::Bundle => of_bundle(found.bytes, anchors),
+            Form::Envelope => of_envelope(found.bytes, anchors),
+            Form::Statement => Read::of(said(found.bytes), Form::Statement).unsigned(),
+            Form::Document => of_document(found).unsigned(),
+        }
+    };
+    let (form, origin) = (found.form, found.origin.clone());
+    Evidence { digest: Digest::of(found.bytes), form, origin, subjects, signers, claim, why_not }
+}
+
+/// How a file that somebody hands in is wrapped, by what is in it. What is no JSON object is a document.
+pub fn sniff(bytes: &[u8]) -> Form {
+    #[derive(Deserialize)]
+    struct Keys<'a> {
+        #[serde(rename = "mediaType", borrow)]
+        media_type: Option<Cow<'a, str>>,
+        #[serde(rename = "verificationMaterial")]
+        material: Option<IgnoredAny>,
+        #[serde(rename = "payloadType")]
+        payload_type: Option<IgnoredAny>,
+        payload: Option<IgnoredAny>,
+        signatures: Option<IgnoredAny>,
+        #[serde(rename = "_type", borrow)]
+        kind: Option<Cow<'a, str>>,
+    }
+    let object = bytes.len() <= MAX_BYTES && bytes.trim_ascii_start().starts_with(b"{");
+    let Some(keys) = object.then(|| serde_json::from_slice::<Keys<'_>>(bytes).ok()).flatten() else {
+        return Form::Document;
+    };
+    let bundle = keys.media_type.is_some_and(|kind| kind.starts_with("application/vnd.dev.sigstore.bundle"));
+    match keys {
+        Keys { material: Some(_), .. } if bundle => Form::Bundle,
+        Keys { payload_type: Some(_), payload: Some(_), signatures: Some(_), .. } => Form::Envelope,
+        Keys { kind: Some(kind), .. } if kind.starts_with(STATEMENT) => Form::Statement,
+        _ => Form::Document,
+    }
+}
+
+/// What a piece of evidence that cannot be read should have been.
+fn kind(form: Form) -> &'static str {
+    match form {
+        Form::SimpleSigning => cosign::MEDIA_TYPE,
+        Form::Bundle => bundle::MEDIA_TYPE,
+        Form::Envelope => dsse::MEDIA_TYPE,
+        Form::Statement => dsse::PAYLOAD_TYPE,
+        Form::Document => "document",
+    }
+}
+
+/// What was read.
+struct Read {
+    subjects: BTreeSet<Digest>,
+    signers: Vec<Signer>,
+    claim: Claim,
+    why_not: Option<String>,
+}
+
+impl Read {
+    fn unreadable(kind: &str, why: impl ToString) -> Self {
+        let claim = Claim::Unreadable { kind: kind.to_owned() };
+        Self { subjects: BTreeSet::new(), signers: Vec::new(), claim, why_not: Some(why.to_string()) }
+    }
+
+    fn of(said: Result<Said, String>, form: Form) -> Self {
+        match said {
+            Ok(Said { subjects, claim, why_not }) => Self { subjects, signers: Vec::new(), claim, why_not },
+            Err(why) => Self::unreadable(kind(form), why),
+        }
+    }
+
+    fn signature(subject: Digest) -> Self {
+        let subjects = BTreeSet::from([subject]);
+        Self { subjects, signers: Vec::new(), claim: Claim::Signature, why_not: None }
+    }
+
+    fn unsigned(self) -> Self {
+        self.signed(Err(NOBODY))
+    }
+
+    /// With its signers, or why there are none; that comes first, for what nobody signed matters to nobody.
+    fn signed(mut self, signers: Result<Vec<Signer>, &str>) -> Self {
+        match signers {
+            Ok(signers) => self.signers = signers,
+            Err(why) => {
+                let more = self.why_not.map(|more| format!("; {more}")).unwrap_or_default();
+                self.why_not = Some(format!("{why}{more}"));
+            }
+        }
+        self
+    }
+}
+
+fn simple_signing(found: &Found<'_>, anchors: &Anchors) -> Read {
+    let read = match cosign::signs(found.bytes) {
+        Ok(digest) => Read::signature(digest),
+        Err(why) => Read::unreadable(cosign::MEDIA_TYPE, why),
+    };
+    let Some(signature) = found.signature else { return read.signed(Err("it is stored without its signature")) };
+    let checked = cosign::check(found.bytes, signature, &anchors.keys);
+    let signers = match (checked.signer, found.keyless) {
+        (Some(place), _) => Ok(anchors.signers(&[place])),
+        (None, Some(keyless)) => by_annotations(found.bytes, signature, &keyless, anchors),
+        (None, None) => Err(NO_KEY),
+    };
+    read.signed(signers)
+}
+
+/// The certificates that made a signature of cosign 2.
+fn by_annotations(
+    payload: &[u8],
+    signature: &str,
+    keyless: &Keyless<'_>,
+    anchors: &Anchors,
+) -> Result<Vec<Signer>, &'static str> {
+    let bundle = keyless.bundle(payload, signature)?;
+    let content = Bundle::read(&bundle).map_err(|_| "its signature is damaged")?.content;
+    by_certificate(&bundle, &content, Some(Digest::of(payload)), anchors)
+}
+
+fn of_envelope(bytes: &[u8], anchors: &Anchors) -> Read {
+    let envelope = match Envelope::read(bytes) {
+        Ok(envelope) => envelope,
+        Err(why) => return Read::unreadable(dsse::MEDIA_TYPE, why),
+    };
+    let signers = anchors.signers(&envelope.signed_by(&anchors.keys));
+    Read::of(said(envelope.payload()), Form::Statement).signed(some(signers))
+}
+
+fn of_bundle(bytes: &[u8], anchors: &Anchors) -> Read {
+    let bundle = match Bundle::read(bytes) {
+        Ok(bundle) => bundle,
+        Err(why) => return Read::unreadable(bundle::MEDIA_TYPE, why),
+    };
+    let read = match &bundle.content {
+        Content::Envelope(envelope) => Read::of(said(envelope.payload()), Form::Statement),
+        Content::Message { digest, .. } => Read::signature(*digest),
+    };
+    let signers = match bundle.keyless {
+        true => by_certificate(bytes, &bundle.content, read.subjects.first().copied(), anchors),
+        false => some(anchors.signers(&bundle.signed_by(&anchors.keys))),
+    };
+    read.signed(signers)
+}
+
+fn some(signers: Vec<Signer>) -> Result<Vec<Signer>, &'static str> {
+    if signers.is_empty() { Err(NO_KEY) } else { Ok(signers) }
+}
+
+/// The certificates that signed a bundle, one for each trust root that it is verified under. `subject` is any of what it is about.
+fn by_certificate(
+    bundle: &[u8],
+    content: &Content,
+    subject: Option<Digest>,
+    anchors: &Anchors,
+) -> Result<Vec<Signer>, &'static str> {
+    let subject = subject.ok_or("it is about nothing that has a SHA-256")?;
+    let mut why = "a certificate signed it, and there is no trust root to verify that with";
+    let mut signers = Vec::new();
+    for root in &anchors.roots {
+        match root.verify(bundle, content, subject) {
+            Ok(certificate) => signers.push(Signer::Certificate(Box::new(certificate))),
+            Err(other) => why = other,
+        }
+    }
+    if signers.is_empty() { Err(why) } else { Ok(signers) }
+}
+
+/// What a document says.
+struct Said {
+    subjects: BTreeSet<Digest>,
+    claim: Claim,
+    why_not: Option<String>,
+}
+
+fn of_document(found: &Found<'_>) -> Read {
+    let mut read = Read::of(Err("no reader of documents is there yet".to_owned()), Form::Document);
+    if read.subjects.is_empty() {
+        read.subjects.clone_from(&found.subjects);
+    }
+    read
+}
+
+/// What an in-toto statement says.
+fn said(statement: &[u8]) -> Result<Said, String> {
+    #[derive(Deserialize)]
+    struct Statement<'a> {
+        #[serde(rename = "_type", borrow)]
+        kind: Cow<'a, str>,
+        subject: Vec<Subject>,
+        #[serde(rename = "predicateType")]
+        predicate_type: String,
+    }
+    #[derive(Deserialize)]
+    struct Subject {
+        digest: Digests,
+    }
+    #[derive(Deserialize)]
+    struct Digests {
+        sha256: Option<String>,
+    }
+    let read: Statement<'_> = serde_json::from_slice(statement)
+        .map_err(|why| format!("its payload is no in-toto statement (line {}, column {})", why.line(), why.column()))?;
+    if !read.kind.starts_with(STATEMENT) {
+        return Err("its payload is no in-toto statement".to_owned());
+    }
+    let digests = read.subject.iter().filter_map(|subject| subject.digest.sha256.as_ref());
+    let subjects = digests.filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect();
+    let claim = match read.predicate_type.as_str() {
+        SIGNATURE => Claim::Signature,
+        _ => Claim::Other { kind: read.predicate_type },
+    };
+    Ok(Said { subjects, claim, why_not: None })
+}
