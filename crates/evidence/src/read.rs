@@ -56,7 +56,8 @@ pub fn read(found: &Found<'_>, anchors: &Anchors) -> Evidence {
         }
     };
     let (form, origin) = (found.form, found.origin.clone());
-    Evidence { digest: Digest::of(found.bytes), form, origin, subjects, signers, claim, why_not }
+    let signature = found.signature.map(str::to_owned);
+    Evidence { digest: Digest::of(found.bytes), form, origin, signature, subjects, signers, claim, why_not }
 }
 
 /// How a file that somebody hands in is wrapped, by what is in it. What is no JSON object is a document.

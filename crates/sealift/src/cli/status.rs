@@ -454,6 +454,7 @@ fn failures(promotion: &Promotion) -> Vec<(&'static str, &Failure)> {
         Stage::Ended(Ended::Stuck { failure, blocked }) => vec![("why", failure), ("way back", blocked)],
         Stage::Ended(Ended::Completed { leftover: Some(left) }) => vec![("left over", left)],
         Stage::Back { cause: Cause::Failed { failure, .. }, .. } => vec![("why", failure)],
+        Stage::Back { cause: Cause::Blocked { failure, blocked }, .. } => vec![("why", failure), ("way back", blocked)],
         _ => Vec::new(),
     }
 }

@@ -134,6 +134,10 @@ catalogue! {
     E0604 Usage "the key is not in the policy"
 
     E0701 Ok "a notice was not delivered"
+
+    E0801 Usage "the promotion key is not at hand"
+    E0802 GateRefused "the image is not attested as wanted"
+    E0803 Failed "the image could not be attested"
 }
 
 /// The documentation of the gates: one section for each, under a heading that is the gate's name.
