@@ -81,7 +81,7 @@ pub struct Details {
     /// The gates.
     pub gates: Vec<GateResult>,
     /// The approvals that were counted.
-    pub approvals: Vec<Consent>,
+    pub approvals: Vec<CountedApproval>,
     /// What the gate found that wants a release to have run for a while before, where it is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<String>,
@@ -102,9 +102,9 @@ pub struct GateResult {
     pub verdict: String,
 }
 
-/// A person's consent.
+/// An approval that was counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Consent {
+pub struct CountedApproval {
     /// Who.
     pub person: PersonId,
     /// How it was proven.
@@ -227,12 +227,12 @@ impl GateResult {
 }
 
 /// The approvals that were counted when consent was complete.
-fn consents(promotion: &Promotion) -> Vec<Consent> {
+fn consents(promotion: &Promotion) -> Vec<CountedApproval> {
     let Some((_, persons)) = &promotion.consent else { return Vec::new() };
     let counted = promotion.approvals.iter().filter(|approval| persons.contains(&approval.statement.approver));
     let consent = |approval: &crate::approval::Approval| {
         let Proof::Sshsig { statement, signature, .. } = &approval.proof;
-        Consent {
+        CountedApproval {
             person: approval.statement.approver.clone(),
             proof: "sshsig".to_owned(),
             statement: *statement,

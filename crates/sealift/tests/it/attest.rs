@@ -1,5 +1,6 @@
 //! What a promotion attests, as a host, a pipeline and somebody without the log see it.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use sealift_domain::{
     attestation::{EXTENSION, PREDICATE_TYPE},
     digest::Digest,
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     place::{Place, Ran},
-    real_registry,
+    real, real_registry,
 };
 
 /// A place whose production attests by `promotion.pub`, the private half of which lies beside the log; with these further edits.
@@ -191,6 +192,34 @@ fn the_envelope_is_exported_as_it_was_signed() {
     let tags = place.production.tags("hello");
     assert!(tags.iter().any(|(name, _)| *name == tag), "{tags:?}");
     assert_eq!(place.production.blob("hello", Digest::of(&envelope)).unwrap(), envelope);
+}
+
+/// Whoever trusts nothing of ours puts together what DSSE says is signed, and asks OpenSSL.
+#[test]
+fn the_exported_envelope_is_verified_by_openssl() {
+    let test = "attest::the_exported_envelope_is_verified_by_openssl";
+    if !real::is_complete(test, &real::absent(&["openssl"])) {
+        return;
+    }
+    let place = attesting(&[]);
+    let image = image(&place, place.release("1.0.0"));
+    let words = ["attest", "export", &image, "--environment", "production", "--key", "promotion.pub"];
+    let exported = place.run(&words);
+    let envelope: Value = serde_json::from_str(&exported.ends(0).stdout).unwrap();
+    let bytes = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+    let (kind, payload) = (envelope["payloadType"].as_str().unwrap(), bytes(&envelope["payload"]));
+    let head = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len());
+    std::fs::write(place.path("signature"), bytes(&envelope["signatures"][0]["sig"])).unwrap();
+    let verifies = |signed: Vec<u8>| {
+        std::fs::write(place.path("signed"), signed).unwrap();
+        let mut openssl = std::process::Command::new("openssl");
+        openssl.args(["dgst", "-sha256", "-verify", "promotion.pub", "-signature", "signature", "signed"]);
+        openssl.current_dir(place.path(".")).output().unwrap().status.success()
+    };
+    assert!(verifies([head.as_bytes(), &payload].concat()));
+    assert!(!verifies([head.as_bytes(), &payload, b" "].concat()), "one byte more is another statement");
+    let statement: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(statement["predicate"]["verifiedLevels"], serde_json::json!(["ADMITTED_TO_PRODUCTION"]));
 }
 
 #[test]
