@@ -120,9 +120,6 @@ fn show(global: &Global, shell: &Shell) -> Ends {
 
 fn rotate(out: &Path, global: &Global, shell: &Shell) -> Ends {
     let config = session::configuration(shell, global)?;
-    let private = shell.resolve(out);
-    let public = private.with_extension("pub");
-    let key = make(&private, &public).map_err(|d| vec![d])?;
     let attesting: Vec<&str> = config
         .policy
         .environments
@@ -134,6 +131,9 @@ fn rotate(out: &Path, global: &Global, shell: &Shell) -> Ends {
         let none = failure::usage("no environment attests, so there is no key to replace");
         return Err(vec![none.next("begin: under an environment in sealift.yaml, `attest: {key: FILE}`")]);
     }
+    let private = shell.resolve(out);
+    let public = private.with_extension("pub");
+    let key = make(&private, &public).map_err(|d| vec![d])?;
     if global.json() {
         let value = json!({
             "schema_version": 1, "private_key": private, "public_key": public,

@@ -456,7 +456,7 @@ fn attestation_in_words(promotion: &Promotion, attested: &Attested) -> Option<St
     let left: Vec<String> = attested.left.iter().map(|(component, why)| format!("{component}: {why}")).collect();
     match (promotion.admission_counts(), attested.verified.is_empty()) {
         _ if !left.is_empty() => Some(format!(
-            "withdrawn, and still in the registry ({}); `sealift attest verify --log` refuses it, a host that asks nothing but \
+            "withdrawn, and still in the registry ({}); `attest verify` with `--log` refuses it, a host that asks nothing but \
              the registry does not",
             left.join("; ")
         )),

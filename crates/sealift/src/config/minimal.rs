@@ -19,7 +19,7 @@ pub fn minimal(
     attested: Option<&str>,
 ) -> String {
     let attest = attested.map_or(String::new(), |key| {
-        format!("    attest: {{key: {key}}}   # beside the image, for hosts and clusters: `sealift attest verify`\n")
+        format!("    attest: {{key: {key}}}   # what may run is signed beside the image: `sealift keys show`\n")
     });
     let people = approver.map_or(String::new(), |(person, key)| {
         // JSON's quoted strings are strings of YAML, too (YAML 1.2.2, section 1.3).

@@ -194,6 +194,26 @@ fn the_envelope_is_exported_as_it_was_signed() {
     assert_eq!(place.production.blob("hello", Digest::of(&envelope)).unwrap(), envelope);
 }
 
+#[test]
+fn a_new_configuration_attests_what_enters_production() {
+    let place = Place::new();
+    std::fs::remove_file(place.path("sealift.yaml")).unwrap();
+    let staging = format!("{}/hello", place.staging.address());
+    // What cannot be written leaves no key behind.
+    place.write("no-key.pub", "no key");
+    let broken = ["init", "--app", "hello", "--staging", &staging, "--approver", "ana", "--ssh-key", "no-key.pub"];
+    place.run(&broken).ends(2);
+    assert!(!place.path("promotion.pub").exists() && !place.path(".sealift/promotion.key").exists());
+    place.run(&["init", "--app", "hello", "--staging", &staging]).ends(0).says("promotion.key");
+    place.run(&["keys", "show"]).ends(0).says("for production");
+    let mode = std::fs::metadata(place.path(".sealift/promotion.key")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    assert_eq!(std::fs::read_to_string(place.path(".sealift/.gitignore")).unwrap(), "*\n");
+    let ledger = place.ledger();
+    let attesting = ledger.policy.as_ref().unwrap().environments.iter().filter(|(_, rules)| rules.attest.is_some());
+    assert_eq!(attesting.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["production"]);
+}
+
 /// Whoever trusts nothing of ours puts together what DSSE says is signed, and asks OpenSSL.
 #[test]
 fn the_exported_envelope_is_verified_by_openssl() {
