@@ -329,6 +329,9 @@ fn promotion_evidence(event: &PromotionEvent) -> Vec<Digest> {
         PromotionEvent::Approved(approval) => proof_objects(&approval.proof),
         PromotionEvent::Rejected { proof, .. } => proof_objects(proof),
         PromotionEvent::Done(Done::Prepare { definition }) => vec![*definition],
+        PromotionEvent::Done(Done::Admit { attestations } | Done::AttestVerified { attestations }) => {
+            attestations.values().map(|attachment| attachment.envelope).collect()
+        }
         PromotionEvent::Done(Done::Migrate { output, .. }) => output.iter().copied().collect(),
         PromotionEvent::Done(Done::Verify(summary) | Done::ConfirmRestored(summary)) => {
             summary.report.into_iter().collect()

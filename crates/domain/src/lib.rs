@@ -4,6 +4,7 @@
 //! starts at [`promotion`] and goes on to [`ledger`].
 
 pub mod approval;
+pub mod attestation;
 pub mod check;
 pub mod cost;
 pub mod digest;

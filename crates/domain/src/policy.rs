@@ -15,6 +15,7 @@ use crate::{
     personal::Personal,
     quantity::Period,
     reference::Repository,
+    signature::PublicKey,
     tag::TagTemplate,
 };
 
@@ -85,6 +86,20 @@ pub struct Environment {
     /// How to go back.
     #[serde(default)]
     pub rollback: RollbackRule,
+    /// Whether what is admitted is attested, and by which keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attest: Option<AttestRule>,
+}
+
+/// How what is admitted to an environment is attested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttestRule {
+    /// The keys whose attestations count, and one of which signs. More than one only while a key is being replaced.
+    pub keys: Vec<PublicKey>,
+    /// Whether the envelope is also kept under the tag that cosign 2 and its policy controller read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_att: bool,
 }
 
 /// Whose consent is needed to enter an environment.

@@ -1,4 +1,13 @@
-//! Newtypes that are written as text.
+//! Newtypes that are written as text, and words of others.
+
+/// How much of a foreign text is repeated, in characters.
+const WORDS: usize = 200;
+
+/// A text of somebody else's, fit to be shown in one line: what is no printable ASCII is escaped, what is long is cut off.
+pub(crate) fn printable(text: &str) -> String {
+    let shown: String = text.chars().take(WORDS).flat_map(char::escape_default).collect();
+    if text.chars().nth(WORDS).is_some() { format!("{shown}…") } else { shown }
+}
 
 /// Gives a type with `Display` and `FromStr` a serde form and a JSON Schema form: the text.
 macro_rules! serde_as_text {

@@ -14,6 +14,11 @@ pub const VERIFICATION: &str = "E0410";
 /// A tag template gives no tag.
 pub const TAG_TEMPLATE: &str = "E0411";
 
+/// An image is not attested as its environment wants it.
+pub const NOT_ATTESTED: &str = "E0802";
+/// An image could not be attested.
+pub const ATTESTING: &str = "E0803";
+
 /// The code of a registry's failure.
 pub fn of_registry(kind: RegistryErrorKind) -> &'static str {
     match kind {

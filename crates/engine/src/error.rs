@@ -95,6 +95,14 @@ pub enum EngineError {
     /// The rule excludes the requester from approving, and nobody knows who asks.
     #[error("nobody knows who asks, and {0} may not be approved by who asked")]
     RequesterUnknown(EnvironmentName),
+    /// The environment attests what enters it, and the key for that is not here.
+    #[error("{environment} attests what enters it, and the promotion key is not at hand: {why}")]
+    NoPromotionKey {
+        /// The environment.
+        environment: EnvironmentName,
+        /// What was found instead.
+        why: String,
+    },
     /// A signature does not hold.
     #[error("the signature does not hold: {0}")]
     Signature(String),

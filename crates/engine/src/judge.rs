@@ -131,7 +131,9 @@ pub fn judge(
         },
     };
     let objects = BTreeSet::new();
-    Ok(Judgement { gates, evidence, policy: policy.digest(), next, schema: facts.schema(), facts: None, objects })
+    let attests = environment.attest.is_some() && promotion.kind == Kind::Promote;
+    let (policy, schema) = (policy.digest(), facts.schema());
+    Ok(Judgement { gates, evidence, policy, next, schema, attests, facts: None, objects })
 }
 
 /// What follows from gates that do not pass: a wait if each of them passes by itself in time, else the end.

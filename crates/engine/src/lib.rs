@@ -1,5 +1,6 @@
 //! The use cases of Sealift. They decide with `sealift-domain`, act through [`ports`], and append to the log.
 
+pub mod attest;
 pub mod audit;
 pub mod book;
 mod checks;

@@ -8,7 +8,7 @@ use sealift_domain::{
     digest::Digest,
     ledger::Ledger,
     name::{AppName, ComponentName, EnvironmentName, PersonId},
-    promotion::{Ended, Kind, Promotion, PromotionId, Requester, Stage, Status},
+    promotion::{Attested, Ended, Kind, Promotion, PromotionId, Requester, Stage, Status},
     reference::Tag,
 };
 use serde::Serialize;
@@ -49,6 +49,9 @@ pub struct AuditRecord {
     /// What its deployment took of the host, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// What it attested of its images, where its environment wants that. Whether it still counts is told by the status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attested: Option<Attested>,
 }
 
 /// One image of a promotion.
@@ -86,6 +89,7 @@ pub fn audit_record(ledger: &Ledger, promotion: &Promotion) -> AuditRecord {
         status: status(promotion),
         failure: failure(promotion),
         cost: promotion.cost,
+        attested: promotion.attested.clone(),
     }
 }
 

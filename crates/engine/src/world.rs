@@ -7,8 +7,8 @@ use sealift_domain::name::{ChannelName, EnvironmentName};
 use crate::{
     error::EngineError,
     ports::{
-        clock::Clock, driver::Driver, evidence::EvidenceReader, host::Host, notifier::Notifier, probe::Prober,
-        registry::Registry, signature::Signatures, source::Sources,
+        attest::Attestor, clock::Clock, driver::Driver, evidence::EvidenceReader, host::Host, notifier::Notifier,
+        probe::Prober, registry::Registry, signature::Signatures, source::Sources,
     },
 };
 
@@ -27,6 +27,8 @@ pub struct World {
     pub signatures: Arc<dyn Signatures>,
     /// What reads evidence about images.
     pub evidence: Arc<dyn EvidenceReader>,
+    /// What signs and verifies what is attested of images.
+    pub attestor: Arc<dyn Attestor>,
     /// Source repositories.
     pub sources: Arc<dyn Sources>,
     /// Time.

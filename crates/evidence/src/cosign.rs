@@ -3,7 +3,7 @@
 //! Those that it made with a certificate become a bundle ([`Keyless`]).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealift_domain::{digest::Digest, evidence::Detached};
+use sealift_domain::{digest::Digest, evidence::DetachedSignature};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -106,7 +106,7 @@ pub struct Keyless<'a> {
 
 impl<'a> Keyless<'a> {
     /// What lay beside a signature, if a certificate made it.
-    pub fn of(detached: &'a Detached) -> Option<Self> {
+    pub fn of(detached: &'a DetachedSignature) -> Option<Self> {
         let certificate = detached.certificate.as_deref()?;
         Some(Self { certificate, chain: detached.chain.as_deref(), bundle: detached.bundle.as_deref() })
     }

@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use sealift_domain::{
     digest::Digest,
-    evidence::{Claim, Detached, Evidence, Form, Origin, Signer},
+    evidence::{Claim, DetachedSignature, Evidence, Form, Origin, Signer},
 };
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -36,7 +36,7 @@ pub struct Found<'a> {
     /// The bytes. For [`Form::SimpleSigning`] the payload.
     pub bytes: &'a [u8],
     /// For [`Form::SimpleSigning`] the signature that lay beside them.
-    pub detached: Option<&'a Detached>,
+    pub detached: Option<&'a DetachedSignature>,
 }
 
 /// Reads one piece of evidence, and verifies its signatures.

@@ -19,7 +19,10 @@ use sealift_domain::{
 use sealift_engine::ports::{
     clock::Clock,
     copy::{Copied, CopyObserver, CopyPlan, CopyRequest},
-    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence, TagMode},
+    registry::{
+        Detached, NewReferrer, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence,
+        TagMode,
+    },
 };
 
 use crate::{
@@ -205,6 +208,22 @@ impl Registry for Client {
 
     async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {
         self.http().tag(image, tag, mode).await
+    }
+
+    async fn attach(&self, subject: &Pinned, artifact: &NewReferrer) -> Result<Digest, RegistryError> {
+        self.http().attach(subject, artifact).await
+    }
+
+    async fn detach(&self, subject: &Pinned, manifest: Digest) -> Result<Detached, RegistryError> {
+        self.http().detach(subject, manifest).await
+    }
+
+    async fn add_envelope(&self, subject: &Pinned, envelope: &[u8], predicate_type: &str) -> Result<(), RegistryError> {
+        self.http().add_envelope(subject, envelope, predicate_type).await
+    }
+
+    async fn drop_envelope(&self, subject: &Pinned, envelope: Digest) -> Result<(), RegistryError> {
+        self.http().drop_envelope(subject, envelope).await
     }
 
     async fn untag(&self, repository: &Repository, tag: &Tag) -> Result<(), RegistryError> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::{try_join_all, try_join3};
 use sealift_domain::{
     digest::Digest,
-    evidence::{Detached, Form},
+    evidence::{DetachedSignature, Form},
     reference::{Pinned, Tag},
 };
 use sealift_engine::ports::registry::{RegistryError, RegistryErrorKind, StoredEvidence};
@@ -104,9 +104,9 @@ fn form(media_type: &str) -> Option<Form> {
 }
 
 /// The signature in the annotations of a layer.
-fn detached(layer: &mut Descriptor) -> Option<Detached> {
+fn detached(layer: &mut Descriptor) -> Option<DetachedSignature> {
     let mut take = |name: &str| layer.annotations.remove(name);
-    Some(Detached {
+    Some(DetachedSignature {
         signature: take(SIGNATURE_ANNOTATION)?,
         certificate: take(CERTIFICATE_ANNOTATION),
         chain: take(CHAIN_ANNOTATION),

@@ -62,10 +62,32 @@ impl Entry {
     }
 }
 
+fn malformed(tag: &Tag, why: impl std::fmt::Display) -> RegistryError {
+    error(RegistryErrorKind::Malformed, format!("tag {tag} is no list of referrers: {why}"))
+}
+
+fn is_listed(known: &Value, digest: Digest) -> bool {
+    known.get("digest").and_then(Value::as_str) == Some(&digest.to_string())
+}
+
+/// The list without an entry; `None` if it does not have it. What else it has stays as it is.
+fn shortened(tag: &Tag, there: Option<&Bytes>, entry: Digest) -> Result<Option<Bytes>, RegistryError> {
+    let Some(bytes) = there else { return Ok(None) };
+    let mut list: Value = serde_json::from_slice(bytes).map_err(|why| malformed(tag, why))?;
+    let Some(manifests) = list.get_mut("manifests").and_then(Value::as_array_mut) else {
+        return Err(malformed(tag, "it has no `manifests`"));
+    };
+    let before = manifests.len();
+    manifests.retain(|known| !is_listed(known, entry));
+    if manifests.len() == before {
+        return Ok(None);
+    }
+    serde_json::to_vec(&list).map(|bytes| Some(bytes.into())).map_err(|why| malformed(tag, why))
+}
+
 /// The list with the entries that it lacks; `None` if it lacks none. What it has stays as it is.
 fn extended(tag: &Tag, there: Option<&Bytes>, entries: &[Entry]) -> Result<Option<Bytes>, RegistryError> {
-    let malformed =
-        |why: String| error(RegistryErrorKind::Malformed, format!("tag {tag} is no list of referrers: {why}"));
+    let malformed = |why: String| malformed(tag, why);
     let mut list = match there {
         Some(bytes) => serde_json::from_slice(bytes).map_err(|why| malformed(why.to_string()))?,
         None => json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}),
@@ -75,8 +97,7 @@ fn extended(tag: &Tag, there: Option<&Bytes>, entries: &[Entry]) -> Result<Optio
     };
     let before = manifests.len();
     for entry in entries {
-        let listed = |known: &Value| known.get("digest").and_then(Value::as_str) == Some(&entry.digest.to_string());
-        if !manifests.iter().any(listed) {
+        if !manifests.iter().any(|known| is_listed(known, entry.digest)) {
             manifests.push(serde_json::to_value(entry).map_err(|why| malformed(why.to_string()))?);
         }
     }
@@ -98,34 +119,57 @@ impl Http {
         subject: Digest,
         entries: &[Entry],
     ) -> Result<(), RegistryError> {
-        let clock = &*self.shared.clock;
-        for _ in 0..MAX_ROUNDS {
-            let Some(took) = self.extend_fallback(repository, subject, entries).await? else { return Ok(()) };
-            let settle = took.as_millis().saturating_mul(SLOWER).max(SETTLE_MS);
-            clock.sleep(jittered(settle)).await;
-        }
-        let why = format!(
-            "{repository}:{} was written {MAX_ROUNDS} times, and others wrote over it each time: the list of referrers of {subject} is not complete",
-            fallback_tag(subject)?
-        );
-        Err(error(RegistryErrorKind::Transient, why))
+        self.rewrite_fallback(repository, subject, |tag, there| extended(tag, there, entries)).await
     }
 
-    /// Adds what the list lacks, and says how long that took from reading to writing; `None` if it lacked nothing.
-    async fn extend_fallback(
+    /// Makes sure that the list of `subject` under its fallback tag, if there is one, does not have the entry, whoever else
+    /// writes it.
+    pub(crate) async fn unlist_in_fallback(
         &self,
         repository: &Repository,
         subject: Digest,
-        entries: &[Entry],
-    ) -> Result<Option<Period>, RegistryError> {
-        let turn = self.shared.turns.place((repository.clone(), subject));
-        let _turn = turn.lock().await;
-        let (tag, began) = (fallback_tag(subject)?, self.shared.clock.now());
-        let there = self.tagged_manifest(repository, &tag).await?;
-        let Some(bytes) = extended(&tag, there.as_ref().map(|raw| &raw.bytes), entries)? else { return Ok(None) };
-        let raw = RawManifest { digest: Digest::of(&bytes), bytes, media_type: OCI_INDEX.to_owned() };
-        self.put_manifest(repository, tag.as_str(), &raw).await?;
-        Ok(Some(Period::between(began, self.shared.clock.now())))
+        entry: Digest,
+    ) -> Result<(), RegistryError> {
+        self.rewrite_fallback(repository, subject, |tag, there| shortened(tag, there, entry)).await
+    }
+
+    async fn rewrite_fallback(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        change: impl Fn(&Tag, Option<&Bytes>) -> Result<Option<Bytes>, RegistryError>,
+    ) -> Result<(), RegistryError> {
+        let tag = fallback_tag(subject)?;
+        let rewrite = || async {
+            let turn = self.shared.turns.place((repository.clone(), subject));
+            let _turn = turn.lock().await;
+            let began = self.shared.clock.now();
+            let there = self.tagged_manifest(repository, &tag).await?;
+            let Some(bytes) = change(&tag, there.as_ref().map(|raw| &raw.bytes))? else { return Ok(None) };
+            let raw = RawManifest { digest: Digest::of(&bytes), bytes, media_type: OCI_INDEX.to_owned() };
+            self.put_manifest(repository, tag.as_str(), &raw).await?;
+            Ok(Some(Period::between(began, self.shared.clock.now())))
+        };
+        self.settled(&format!("{repository}:{tag}"), &format!("the list of referrers of {subject}"), rewrite).await
+    }
+
+    /// Writes a tag that others may write too until nothing is left to be written. `write` says how long it took from reading
+    /// to writing; `None` if everything was as it should be.
+    pub(crate) async fn settled<W: Future<Output = Result<Option<Period>, RegistryError>>>(
+        &self,
+        place: &str,
+        what: &str,
+        write: impl Fn() -> W,
+    ) -> Result<(), RegistryError> {
+        for _ in 0..MAX_ROUNDS {
+            let Some(took) = write().await? else { return Ok(()) };
+            let settle = took.as_millis().saturating_mul(SLOWER).max(SETTLE_MS);
+            self.shared.clock.sleep(jittered(settle)).await;
+        }
+        let why = format!(
+            "{place} was written {MAX_ROUNDS} times, and others wrote over it each time: {what} is not as it should be"
+        );
+        Err(error(RegistryErrorKind::Transient, why))
     }
 }
 

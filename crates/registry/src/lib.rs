@@ -16,11 +16,13 @@ pub mod secret;
 pub mod server;
 pub mod tls;
 
+mod attach;
 mod auth;
 mod blob;
 mod budget;
 mod challenge;
 mod copy;
+mod cosign_tag;
 mod endpoint;
 mod error;
 mod fallback;

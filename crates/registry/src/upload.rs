@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use reqwest::{
     Body, Method, Url,
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
 };
-use sealift_domain::reference::Repository;
+use sealift_domain::{digest::Digest, reference::Repository};
 use sealift_engine::ports::{
     copy::{CopyEvent, CopyObserver},
     registry::{RegistryError, RegistryErrorKind},
@@ -132,6 +133,20 @@ impl Http {
             None => self.open_verified(blob).await?,
         };
         self.fill(&target, opened, source, observer).await
+    }
+
+    /// Brings bytes that are at hand to a repository, unless it has them.
+    pub(crate) async fn upload_bytes(&self, to: &Repository, bytes: &Bytes) -> Result<(), RegistryError> {
+        let target = BlobRef { repository: to.clone(), digest: Digest::of(bytes), size: bytes.len() as u64 };
+        let upload = || async {
+            if self.has_blob_once(&target).await? {
+                return Ok(());
+            }
+            let opened = self.open_upload(&target, None).await?;
+            let source = futures_util::stream::iter([Ok(bytes.clone())]).boxed();
+            self.fill(&target, opened, source, &()).await.map(drop)
+        };
+        retrying(&*self.shared.clock, upload).await
     }
 
     /// Opens an upload, and asks to have the blob from the repository `from` instead. With `from` the target itself this is the

@@ -75,6 +75,10 @@ pub fn of_engine(error: EngineError) -> Diagnostic {
             .state("this run did nothing more to the environment")
             .next(format!("wait for it: `sealift status {by}` shows how far it is"))
             .next("if its run was interrupted, the command that is shown there goes on with it"),
+        EngineError::NoPromotionKey { .. } => Diagnostic::new("E0801", words)
+            .state("nothing was copied or changed by this run")
+            .next(format!("give it to this run: `export {}=\"$(cat promotion.key)\"`", crate::promotion_keys::VARIABLE))
+            .next("or name its file in sealift.yaml: `attest: {private_key: FILE}`; `sealift keys show` says what is at hand"),
         EngineError::RequesterUnknown(_) => Diagnostic::new("E0603", words)
             .state(UNTOUCHED)
             .next("sign the request with your SSH key: add `--identity ~/.ssh/id_ed25519`"),

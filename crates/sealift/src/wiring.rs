@@ -36,6 +36,7 @@ use crate::{
     config::{Channel, Config, Deploy, Registries},
     diagnostic::Diagnostic,
     failure,
+    promotion_keys::PromotionKeys,
     shell::Shell,
     system::{SystemClock, ThisHost},
 };
@@ -127,6 +128,7 @@ pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
         notifiers,
         signatures: signatures(),
         evidence: evidence(),
+        attestor: Arc::new(PromotionKeys::of(shell, config)),
         sources: sources(),
         clock: Arc::new(SystemClock),
         host: Arc::new(ThisHost::new()),

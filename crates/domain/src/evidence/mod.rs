@@ -62,7 +62,7 @@ pub struct Evidence {
     pub origin: Origin,
     /// The signature that lay beside the bytes, where it is no part of them ([`Form::SimpleSigning`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detached: Option<Detached>,
+    pub detached: Option<DetachedSignature>,
     /// What it is about, by its own word; for what is signed, by the signer's.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub subjects: BTreeSet<Digest>,
@@ -82,7 +82,7 @@ pub struct Evidence {
 
 /// A signature that is stored beside what it signs, as cosign 2 does in annotations (sigstore/cosign, `specs/SIGNATURE_SPEC.md`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Detached {
+pub struct DetachedSignature {
     /// The signature, in base64.
     pub signature: String,
     /// The certificate of who signed, in PEM; `None` where a key signed.

@@ -20,6 +20,9 @@ use crate::{
     undo::Observed,
 };
 
+/// How the codes of registries' failures begin in the error catalogue.
+const REGISTRY: &str = "E03";
+
 /// An entry that cannot follow what stands before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalEntry {
@@ -239,6 +242,10 @@ impl Ledger {
         self.under_its_lease(before, &changed)?;
         let mut after = Promotion::clone(before);
         after.apply(changed.change.clone(), at.time)?;
+        // The judgement that admits it is what its attestation names.
+        if let Some(attested) = &mut after.attested {
+            attested.authorised_by.get_or_insert(at.index);
+        }
         after.cost = after.cost.into_iter().chain(changed.cost).reduce(Add::add);
         self.one_at_a_time(before, &after)?;
         let told = before.notice();
@@ -287,6 +294,10 @@ impl Ledger {
     fn leave_traces(&mut self, event: &PromotionEvent, after: &Promotion, at: At) {
         match event {
             PromotionEvent::Done(done) => self.step_done(done, after, at),
+            // Before the switch, what is attested is read again. Where the registry fails at that, nothing ran and nothing is known
+            // against the release.
+            PromotionEvent::Failed { step: Step::Switch, failure, .. }
+                if after.attested.is_some() && failure.code.as_str().starts_with(REGISTRY) => {}
             // Only what ran and was found wanting counts against the release; a registry that would not move a tag does not.
             PromotionEvent::Failed { step: Step::Switch | Step::Verify, failure, .. } => {
                 let record = self.environment(&after.to);

@@ -18,6 +18,7 @@ fn environment(from: Option<&str>, components: &[&str]) -> Environment {
         migrate: None,
         verify: Vec::new(),
         rollback: RollbackRule::default(),
+        attest: None,
     }
 }
 

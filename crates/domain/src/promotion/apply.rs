@@ -1,16 +1,22 @@
 //! The reducer.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{
-    Cause, Done, Ended, Judgement, Kind, Moment, Next, Promotion, PromotionEvent, PromotionId, Request, Stage, Step,
-    Wait,
+    Attachment, Attested, Cause, Done, Ended, Judgement, Kind, Moment, Next, Promotion, PromotionEvent, PromotionId,
+    Request, Stage, Step, Wait,
 };
 use crate::{
     approval::Decision,
     failure::{Code, Failure},
+    name::ComponentName,
     undo::Observed,
 };
+
+/// Statements by component.
+type Attachments = BTreeMap<ComponentName, Attachment>;
 
 /// An event that cannot happen to a promotion in its state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,10 +59,11 @@ impl Promotion {
             approvals: Vec::new(),
             lapses_at: None,
             consent: None,
-            immutable_tags: std::collections::BTreeMap::new(),
+            immutable_tags: BTreeMap::new(),
             schema: None,
             migrated: false,
-            unmoved_tags: std::collections::BTreeMap::new(),
+            attested: None,
+            unmoved_tags: BTreeMap::new(),
             undo: None,
             definition: None,
             cost: None,
@@ -120,6 +127,8 @@ impl Promotion {
         let stage = match judgement.next {
             Next::Admit { consent } => {
                 self.consent = if consent.is_empty() { None } else { Some((at, consent)) };
+                // A rollback goes back to what was admitted before; it admits nothing.
+                self.attested = (judgement.attests && self.kind == Kind::Promote).then(Attested::default);
                 Stage::Forward { step: Step::Copy, cancel: None }
             }
             Next::Wait(wait) => {
@@ -228,17 +237,41 @@ impl Promotion {
             }
             Done::Verify(summary) => self.verification = Some(summary),
             Done::MoveTags { unmoved, .. } => self.unmoved_tags = unmoved,
+            Done::Admit { attestations } => self.attests(attestations, |attested| &mut attested.admitted)?,
+            Done::AttestVerified { attestations } => self.attests(attestations, |attested| &mut attested.verified)?,
             _ => {}
         }
         self.migrated |= migrates;
-        let Some(next) = step.next() else {
+        let Some(next) = step.next(self.attested.is_some()) else {
             return Ok(Stage::Ended(Ended::Completed { leftover: None }));
         };
         match cancel {
+            Some(cause) if self.may_be_admitted(step) => Ok(Stage::Back { step: Step::WithdrawAdmission, cause }),
             Some(cause) if step.leaves_candidate() => Ok(Stage::Back { step: Step::Discard, cause }),
             Some(cause) => Ok(Stage::Ended(ended_before_live(cause, None))),
             None => Ok(Stage::Forward { step: next, cancel: None }),
         }
+    }
+
+    /// Takes over what was attested: of every image, or of none.
+    fn attests(
+        &mut self,
+        attestations: Attachments,
+        place: impl FnOnce(&mut Attested) -> &mut Attachments,
+    ) -> Result<(), IllegalEvent> {
+        if !self.release.components().map(|(name, _)| name).eq(attestations.keys()) {
+            return Err(self.illegal("done", Some("not every image was attested, or others were")));
+        }
+        let Some(attested) = &mut self.attested else {
+            return Err(self.illegal("done", Some("it was admitted without an attestation")));
+        };
+        *place(attested) = attestations;
+        Ok(())
+    }
+
+    /// Whether an image may be attested as admitted once `step` was begun.
+    fn may_be_admitted(&self, step: Step) -> bool {
+        self.attested.is_some() && step >= Step::Admit
     }
 
     /// Takes over what a step back left, and goes on.
@@ -260,13 +293,44 @@ impl Promotion {
             }
             Done::ConfirmRestored(summary) => {
                 self.restored = Some(summary);
-                Ok(Stage::Back { step: Step::RestoreTags, cause })
+                let step = if self.attested.is_some() { Step::WithdrawAdmission } else { Step::RestoreTags };
+                Ok(Stage::Back { step, cause })
             }
+            Done::WithdrawAdmission { left } => Ok(self.withdrawn_admission(cause, left)),
             Done::RestoreTags { unmoved, .. } => {
                 self.unmoved_tags = unmoved;
                 Ok(Stage::Ended(self.ended_restored(cause)))
             }
             _ => Err(self.illegal("done", None)),
+        }
+    }
+
+    /// Where it goes on once what was attested is withdrawn: it does so wherever it turned back.
+    fn withdrawn_admission(&mut self, cause: Cause, left: BTreeMap<ComponentName, String>) -> Stage {
+        if let Some(attested) = &mut self.attested {
+            attested.left = left;
+        }
+        let candidate = match &cause {
+            Cause::Blocked { failure, blocked } => {
+                return Stage::Ended(Ended::Stuck { failure: failure.clone(), blocked: blocked.clone() });
+            }
+            Cause::Failed { step, .. } if step.touches_live() => {
+                return Stage::Back { step: Step::RestoreTags, cause };
+            }
+            Cause::Failed { step, .. } => step.leaves_candidate(),
+            Cause::Withdrawn { .. } => self.definition.is_some(),
+        };
+        match candidate {
+            true => Stage::Back { step: Step::Discard, cause },
+            false => Stage::Ended(ended_before_live(cause, None)),
+        }
+    }
+
+    /// It ends with a person being needed, after what was attested is withdrawn.
+    fn stuck(&self, at: Step, failure: Failure, blocked: Failure) -> Stage {
+        match self.attested.is_some() && at != Step::RestoreTags {
+            true => Stage::Back { step: Step::WithdrawAdmission, cause: Cause::Blocked { failure, blocked } },
+            false => Stage::Ended(Ended::Stuck { failure, blocked }),
         }
     }
 
@@ -276,7 +340,7 @@ impl Promotion {
             // Where nothing ran before, nothing runs now: there was no release to roll back to.
             Cause::Failed { failure, .. } if nothing_before => Ended::Failed { failure, leftover: None },
             Cause::Failed { failure, .. } => Ended::RolledBack { failure },
-            Cause::Withdrawn { .. } => ended_before_live(cause, None),
+            Cause::Withdrawn { .. } | Cause::Blocked { .. } => ended_before_live(cause, None),
         }
     }
 
@@ -289,11 +353,19 @@ impl Promotion {
     fn failed(&mut self, step: Step, failure: Failure, automatic: bool) -> Result<Stage, IllegalEvent> {
         match self.stage.clone() {
             Stage::Forward { step: at, .. } if at == step => Ok(self.turn_back(step, failure, automatic)),
-            Stage::Back { step: at, cause } if at == step => Ok(Stage::Ended(match (step, cause) {
-                (Step::Discard, cause) => ended_before_live(cause, Some(failure)),
-                (_, Cause::Failed { failure: first, .. }) => Ended::Stuck { failure: first, blocked: failure },
-                (_, Cause::Withdrawn { .. }) => Ended::Stuck { failure: failure.clone(), blocked: failure },
-            })),
+            Stage::Back { step: at, cause } if at == step => Ok(match (step, cause) {
+                (Step::Discard, cause) => Stage::Ended(ended_before_live(cause, Some(failure))),
+                // That it is withdrawn counts, whatever the registry still has.
+                (Step::WithdrawAdmission, cause) => {
+                    let names = self.release.components().map(|(name, _)| name.clone());
+                    let left = names.map(|name| (name, failure.message.clone())).collect();
+                    self.withdrawn_admission(cause, left)
+                }
+                (_, Cause::Failed { failure: first, .. } | Cause::Blocked { failure: first, .. }) => {
+                    self.stuck(step, first, failure)
+                }
+                (_, Cause::Withdrawn { .. }) => self.stuck(step, failure.clone(), failure),
+            }),
             _ => Err(self.illegal("failed", Some(step.as_str()))),
         }
     }
@@ -303,6 +375,9 @@ impl Promotion {
         if step == Step::Retire {
             return Stage::Ended(Ended::Completed { leftover: Some(failure) });
         }
+        if !step.touches_live() && self.may_be_admitted(step) {
+            return Stage::Back { step: Step::WithdrawAdmission, cause: Cause::Failed { step, failure } };
+        }
         if step.leaves_candidate() {
             return Stage::Back { step: Step::Discard, cause: Cause::Failed { step, failure } };
         }
@@ -311,7 +386,7 @@ impl Promotion {
         }
         match self.way_back(automatic) {
             Ok(()) => Stage::Back { step: Step::Restore, cause: Cause::Failed { step, failure } },
-            Err(blocked) => Stage::Ended(Ended::Stuck { failure, blocked }),
+            Err(blocked) => self.stuck(step, failure, blocked),
         }
     }
 
@@ -349,5 +424,6 @@ fn ended_before_live(cause: Cause, leftover: Option<Failure>) -> Ended {
     match cause {
         Cause::Failed { failure, .. } => Ended::Failed { failure, leftover },
         Cause::Withdrawn { by, reason } => Ended::Cancelled { reason, by, superseded_by: None },
+        Cause::Blocked { failure, blocked } => Ended::Stuck { failure, blocked },
     }
 }

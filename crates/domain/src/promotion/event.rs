@@ -58,6 +58,9 @@ pub struct Judgement {
     /// What the labels of its images say of the database; `None` where they say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
+    /// Whether the policy wants what it admits to be attested.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attests: bool,
     /// The facts that were judged, as JSON beside the log, so that the judgement can be repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Digest>,

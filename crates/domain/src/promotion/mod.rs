@@ -11,6 +11,10 @@
 //!  failed  cancelled         failed   discard → failed     restore → confirm → restore tags → rolled back
 //!                                                          (any of these failing, or nothing to restore: stuck)
 //! ```
+//!
+//! A promotion into an environment that attests has three steps more: `admit` after the copy, `attest` after the verification,
+//! and on every way back from there `withdraw admission`: before a candidate is removed, after the release before is restored,
+//! and before it is stuck.
 
 mod apply;
 mod event;
@@ -22,8 +26,8 @@ pub use apply::IllegalEvent;
 pub(crate) use apply::PAST_DATABASE;
 pub use event::{Judgement, Next, PromotionEvent, Request};
 pub use intent::Intent;
-pub use state::{Cause, Ended, Kind, Moment, Promotion, PromotionId, Requester, Stage, Status, Wait};
-pub use step::{Done, Step, VerificationSummary};
+pub use state::{Attested, Cause, Ended, Kind, Moment, Promotion, PromotionId, Requester, Stage, Status, Wait};
+pub use step::{Attachment, Done, Step, VerificationSummary};
 
 #[cfg(test)]
 mod tests;

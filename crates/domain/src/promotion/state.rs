@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Step, VerificationSummary};
+use super::{Attachment, Step, VerificationSummary};
 use crate::{
     approval::{Approval, Proof},
     cost::Cost,
@@ -114,6 +114,30 @@ pub enum Cause {
         /// Why.
         reason: String,
     },
+    /// A step failed and there is no way back, or the way back failed too. What was attested is withdrawn all the same.
+    Blocked {
+        /// What made it turn back.
+        failure: Failure,
+        /// Why the way back ended.
+        blocked: Failure,
+    },
+}
+
+/// What a promotion has attested of its images.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attested {
+    /// The index in the log of the judgement that admitted the promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorised_by: Option<u64>,
+    /// That they are admitted, by component; none before that was attached.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub admitted: BTreeMap<ComponentName, Attachment>,
+    /// That they were verified.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub verified: BTreeMap<ComponentName, Attachment>,
+    /// What could not be removed from a registry when it was withdrawn, by component, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left: BTreeMap<ComponentName, String>,
 }
 
 /// How a promotion ended.
@@ -232,6 +256,9 @@ pub struct Promotion {
     /// Whether it has migrated the database, or may have: a migration that failed may have done half of its work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub migrated: bool,
+    /// What it attests; `None` where the environment did not want that when it was admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<Attested>,
     /// Moving tags that may still name what they named before the end of it: the registry did not answer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unmoved_tags: BTreeMap<ComponentName, Vec<Tag>>,
@@ -269,6 +296,12 @@ impl Promotion {
     /// Whether it is over.
     pub fn has_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended(_))
+    }
+
+    /// Whether what it attested counts: it did, and neither failed nor was withdrawn since. Holds are another matter.
+    pub fn admission_counts(&self) -> bool {
+        let attested = self.attested.as_ref().is_some_and(|attested| !attested.admitted.is_empty());
+        attested && matches!(self.stage, Stage::Forward { cancel: None, .. } | Stage::Ended(Ended::Completed { .. }))
     }
 
     /// For a promotion that ended before the switch: what its migration means for the release that is live all the same.

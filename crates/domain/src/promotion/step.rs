@@ -17,6 +17,8 @@ use crate::{
 pub enum Step {
     /// Bring the images to the target's repositories.
     Copy,
+    /// Where the environment attests: sign that the images are admitted, and attach that to them.
+    Admit,
     /// Write the immutable tags.
     TagImmutable,
     /// Read what is live and what the moving tags name.
@@ -29,6 +31,8 @@ pub enum Step {
     Switch,
     /// Run the checks.
     Verify,
+    /// Where the environment attests: sign that the images were verified, and attach that to them.
+    AttestVerified,
     /// Move the moving tags.
     MoveTags,
     /// Stop what was live before, and keep it ready.
@@ -41,6 +45,19 @@ pub enum Step {
     ConfirmRestored,
     /// On the way back: let the moving tags name what they named.
     RestoreTags,
+    /// On the way back: take what was attested off the images again.
+    WithdrawAdmission,
+}
+
+/// A statement that was signed and attached to an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The digest of the statement, the bytes that were signed.
+    pub statement: Digest,
+    /// The digest of the envelope with statement and signature, which lies beside the log.
+    pub envelope: Digest,
+    /// The digest of the manifest that refers to the image.
+    pub manifest: Digest,
 }
 
 /// What a step did.
@@ -59,6 +76,11 @@ pub enum Done {
         skipped: u64,
         /// Tries it took.
         tries: u32,
+    },
+    /// The images are attested as admitted.
+    Admit {
+        /// By component, every one of the release.
+        attestations: BTreeMap<ComponentName, Attachment>,
     },
     /// The immutable tags name the images.
     TagImmutable {
@@ -87,6 +109,11 @@ pub enum Done {
     },
     /// Every check holds.
     Verify(VerificationSummary),
+    /// The images are attested as verified.
+    AttestVerified {
+        /// By component, every one of the release.
+        attestations: BTreeMap<ComponentName, Attachment>,
+    },
     /// The moving tags name the images.
     MoveTags {
         /// By component.
@@ -114,6 +141,12 @@ pub enum Done {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         unmoved: BTreeMap<ComponentName, Vec<Tag>>,
     },
+    /// What was attested is withdrawn. That it is counts from here on, whatever a registry still has.
+    WithdrawAdmission {
+        /// Where it could not be removed, by component, and why.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        left: BTreeMap<ComponentName, String>,
+    },
 }
 
 /// What a verification found, in short. The checks in full are evidence.
@@ -133,7 +166,7 @@ pub struct VerificationSummary {
 }
 
 impl Step {
-    /// The steps forward, in order.
+    /// The steps forward, in order, where the environment does not attest.
     pub const FORWARD: [Self; 9] = [
         Self::Copy,
         Self::TagImmutable,
@@ -146,15 +179,35 @@ impl Step {
         Self::Retire,
     ];
 
-    /// The step that follows on the way forward.
-    pub(super) fn next(self) -> Option<Self> {
-        let at = Self::FORWARD.iter().position(|step| *step == self)?;
-        Self::FORWARD.get(at + 1).copied()
+    /// The steps forward, in order, where it does.
+    pub const ATTESTING: [Self; 11] = [
+        Self::Copy,
+        Self::Admit,
+        Self::TagImmutable,
+        Self::RecordUndo,
+        Self::Migrate,
+        Self::Prepare,
+        Self::Switch,
+        Self::Verify,
+        Self::AttestVerified,
+        Self::MoveTags,
+        Self::Retire,
+    ];
+
+    /// The step that follows on the way forward, of a promotion that attests or one that does not.
+    pub(super) fn next(self, attests: bool) -> Option<Self> {
+        let after = Self::ATTESTING.into_iter().skip_while(|step| *step != self).skip(1);
+        after.into_iter().find(|step| attests || !step.is_attestation())
+    }
+
+    /// Whether this is a step of promotions that attest, and of no others.
+    pub fn is_attestation(self) -> bool {
+        matches!(self, Self::Admit | Self::AttestVerified | Self::WithdrawAdmission)
     }
 
     /// Whether something live may have been touched once this step was begun.
     pub fn touches_live(self) -> bool {
-        matches!(self, Self::Switch | Self::Verify | Self::MoveTags | Self::Retire)
+        matches!(self, Self::Switch | Self::Verify | Self::AttestVerified | Self::MoveTags | Self::Retire)
     }
 
     /// Whether a candidate may exist once this step was begun, and nothing live was touched.
@@ -166,18 +219,21 @@ impl Step {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Copy => "copy",
+            Self::Admit => "admit",
             Self::TagImmutable => "tag",
             Self::RecordUndo => "undo",
             Self::Migrate => "migrate",
             Self::Prepare => "prepare",
             Self::Switch => "switch",
             Self::Verify => "verify",
+            Self::AttestVerified => "attest",
             Self::MoveTags => "move tags",
             Self::Retire => "retire",
             Self::Discard => "discard",
             Self::Restore => "restore",
             Self::ConfirmRestored => "confirm",
             Self::RestoreTags => "restore tags",
+            Self::WithdrawAdmission => "withdraw admission",
         }
     }
 }
@@ -187,18 +243,21 @@ impl Done {
     pub fn step(&self) -> Step {
         match self {
             Self::Copy { .. } => Step::Copy,
+            Self::Admit { .. } => Step::Admit,
             Self::TagImmutable { .. } => Step::TagImmutable,
             Self::RecordUndo(_) => Step::RecordUndo,
             Self::Migrate { .. } => Step::Migrate,
             Self::Prepare { .. } => Step::Prepare,
             Self::Switch { .. } => Step::Switch,
             Self::Verify(_) => Step::Verify,
+            Self::AttestVerified { .. } => Step::AttestVerified,
             Self::MoveTags { .. } => Step::MoveTags,
             Self::Retire => Step::Retire,
             Self::Discard => Step::Discard,
             Self::Restore { .. } => Step::Restore,
             Self::ConfirmRestored(_) => Step::ConfirmRestored,
             Self::RestoreTags { .. } => Step::RestoreTags,
+            Self::WithdrawAdmission { .. } => Step::WithdrawAdmission,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Evidence about artifacts: bytes in, facts out.
 
 use bytes::Bytes;
-use sealift_domain::evidence::{Detached, Evidence, Form, Origin, Trust};
+use sealift_domain::evidence::{DetachedSignature, Evidence, Form, Origin, Trust};
 
 /// A piece of evidence as it was found.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Found {
     /// Its bytes.
     pub bytes: Bytes,
     /// The signature that was stored with it ([`Form::SimpleSigning`]).
-    pub detached: Option<Detached>,
+    pub detached: Option<DetachedSignature>,
 }
 
 /// Reads and verifies evidence.

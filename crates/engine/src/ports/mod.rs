@@ -1,5 +1,6 @@
 //! What the use cases need from the world. Each trait is a port; the adapters live in crates of their own.
 
+pub mod attest;
 pub mod clock;
 pub mod copy;
 pub mod driver;

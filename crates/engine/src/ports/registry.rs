@@ -1,11 +1,13 @@
 //! Registries.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use sealift_domain::{
     digest::Digest,
-    evidence::{Detached, Form},
+    evidence::{DetachedSignature, Form},
     image::Image,
     reference::{Pinned, Repository, Tag},
 };
@@ -35,7 +37,7 @@ pub struct StoredEvidence {
     /// Its bytes; none where it is not read.
     pub bytes: Bytes,
     /// The signature that was stored with it ([`Form::SimpleSigning`]).
-    pub detached: Option<Detached>,
+    pub detached: Option<DetachedSignature>,
     /// The index of which it is a part, named by its digest.
     pub index: Option<Digest>,
 }
@@ -47,6 +49,28 @@ pub struct Referrer {
     pub digest: Digest,
     /// What it is, as it says itself; empty if it does not say.
     pub artifact_type: String,
+}
+
+/// An artifact of one blob, to be attached to an image (OCI Image Specification 1.1, "Guidelines for Artifact Usage").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReferrer {
+    /// What it is.
+    pub artifact_type: String,
+    /// The media type of its blob.
+    pub media_type: String,
+    /// Its blob.
+    pub bytes: Bytes,
+    /// Annotations of its manifest. Where they are the same, so are the manifest's bytes and digest.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What became of an artifact that was taken off an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detached {
+    /// It is gone.
+    Removed,
+    /// Nothing lists it any more; the registry does not remove the manifest itself.
+    Unlisted,
 }
 
 /// How a tag may be written.
@@ -142,6 +166,21 @@ pub trait Registry: Send + Sync {
 
     /// Makes `tag` name `image`, which must be there, and reads it back.
     async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError>;
+
+    /// Attaches an artifact to an image that is there, and returns the digest of its manifest. Where the registry keeps no list of
+    /// referrers, it is listed under the fallback tag, and stays listed whoever else writes there. The same artifact again
+    /// changes nothing.
+    async fn attach(&self, subject: &Pinned, artifact: &NewReferrer) -> Result<Digest, RegistryError>;
+
+    /// Takes the artifact with this manifest off an image; one that is not there is no error. Where the registry itself lists it
+    /// and does not remove manifests: [`RegistryErrorKind::Unsupported`].
+    async fn detach(&self, subject: &Pinned, manifest: Digest) -> Result<Detached, RegistryError>;
+
+    /// Adds a DSSE envelope to the attestations under the tag that cosign 2 reads, `sha256-<hex>.att`, and keeps what is there.
+    async fn add_envelope(&self, subject: &Pinned, envelope: &[u8], predicate_type: &str) -> Result<(), RegistryError>;
+
+    /// Takes an envelope off that tag again; one that is not there is no error.
+    async fn drop_envelope(&self, subject: &Pinned, envelope: Digest) -> Result<(), RegistryError>;
 
     /// Removes a tag and leaves what it named. Many registries do not offer this: [`RegistryErrorKind::Unsupported`].
     async fn untag(&self, repository: &Repository, tag: &Tag) -> Result<(), RegistryError>;

@@ -14,8 +14,11 @@ use sealift_domain::{
     event::{Event, LeaseReleased, PromotionChanged},
     gate::Judged,
     ledger::Ledger,
+    name::EnvironmentName,
+    policy::AttestRule,
     promotion::{Intent, Judgement, Next, Promotion, PromotionEvent, PromotionId, Status, Step, Wait},
     quantity::Period,
+    signature::PublicKey,
 };
 
 use crate::{
@@ -153,6 +156,12 @@ impl<'a> Worker<'a> {
                 }
                 let facts = judge::facts(ground.ledger, promotion, gathered.clone(), ground.now)?;
                 let judgement = judge::judge(ground.ledger, promotion, &facts, definition, on_host)?;
+                // Before anything is copied: without the key, the admission would come to nothing.
+                if let (Next::Admit { .. }, Some(rule)) =
+                    (&judgement.next, attest_rule(ground.ledger, &judgement, promotion)?)
+                {
+                    key_for(self.world, &promotion.to, rule)?;
+                }
                 let value = Some((judgement.gates.clone(), judgement.next.clone()));
                 if says_nothing_new(promotion, &judgement) {
                     return Ok(Decision::nothing(value));
@@ -194,6 +203,7 @@ impl<'a> Worker<'a> {
     /// Does one step under the lease and commits how it went.
     async fn step(&self, ledger: &Arc<Ledger>, promotion: &Promotion, step: Step) -> Result<(), EngineError> {
         let fence = lease::hold(self.book, self.world, promotion).await?;
+        self.key_at_hand(&steps::Context { ledger, promotion, step, fence })?;
         let began = self.world.clock.now();
         self.observer
             .on(&Progress::StepBegan { step, usually: usual(ledger, &promotion.to, step, Some(promotion.id)) });
@@ -300,6 +310,21 @@ impl<'a> Worker<'a> {
             definition,
         })
     }
+}
+
+/// How a promotion that is admitted by `judgement` will be attested, if it will.
+fn attest_rule<'a>(
+    ledger: &'a Ledger,
+    judgement: &Judgement,
+    promotion: &Promotion,
+) -> Result<Option<&'a AttestRule>, EngineError> {
+    Ok(places::environment(ledger, &promotion.to)?.attest.as_ref().filter(|_| judgement.attests))
+}
+
+/// The key to sign with for an environment.
+fn key_for(world: &World, environment: &EnvironmentName, rule: &AttestRule) -> Result<PublicKey, EngineError> {
+    let found = world.attestor.key_among(&rule.keys);
+    found.map_err(|why| EngineError::NoPromotionKey { environment: environment.clone(), why })
 }
 
 /// The name of a promotion's deployment on its host.

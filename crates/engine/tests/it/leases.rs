@@ -14,7 +14,7 @@ use sealift_engine::{
     ports::{clock::Clock, host::Host},
 };
 
-use super::stubs::{Stage, StubHost, environment, policy, release};
+use super::stubs::{Stage, StubHost, artifact_says, attesting, environment, key, policy, release};
 
 /// Leaves a promotion in the middle of its copy, as a run that was killed does.
 async fn interrupted(stage: &Stage) -> sealift_domain::promotion::PromotionId {
@@ -129,8 +129,22 @@ async fn a_withdrawal_during_a_step_takes_effect_after_it() {
 
 #[tokio::test]
 async fn every_run_may_end_after_its_first_step() {
-    // A new run of the program for every step: it takes the lease over, commits one more thing, and is gone.
-    let stage = Stage::new(policy()).await;
+    every_run_ends_after_its_first_step(&Stage::new(policy()).await, &Step::FORWARD).await;
+}
+
+#[tokio::test]
+async fn attack_23_every_run_may_end_after_its_first_step_where_what_is_admitted_is_attested() {
+    let stage = Stage::new(attesting(policy(), "staging")).await;
+    stage.script.keys.lock().unwrap().push(key("staging"));
+    every_run_ends_after_its_first_step(&stage, &Step::ATTESTING).await;
+    // However often a run was cut off, there is one statement of each kind.
+    let attached = stage.script.attached.lock().unwrap();
+    let says = |text| attached.iter().filter(|(.., artifact)| artifact_says(artifact, text)).count();
+    assert_eq!((says("ADMITTED_TO_STAGING"), says("VERIFIED_IN_STAGING"), attached.len()), (1, 1, 2));
+}
+
+/// A new run of the program for every step: it takes the lease over, commits one more thing, and is gone.
+async fn every_run_ends_after_its_first_step(stage: &Stage, steps: &[Step]) {
     stage.build(1).await;
     let id = stage.ask(Kind::Promote, 1, "staging").await;
     let mut runs = 0;
@@ -158,7 +172,7 @@ async fn every_run_may_end_after_its_first_step() {
         assert!(runs < 60, "it does not get on");
     }
     assert!(runs > 10, "{runs} runs");
-    for step in Step::FORWARD {
-        assert!(stage.script.count(step) >= 1, "{step}");
+    for step in steps {
+        assert!(stage.script.count(*step) >= 1, "{step}");
     }
 }

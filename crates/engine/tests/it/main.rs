@@ -1,6 +1,7 @@
 //! The use cases over the real log and a scripted world: every step fails once, every step is done twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod attest;
 mod costs;
 mod leases;
 mod offline;

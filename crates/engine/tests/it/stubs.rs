@@ -23,18 +23,20 @@ use sealift_domain::{
     name::{ComponentName, EnvironmentName},
     notice::NoticeKind,
     personal::Salt,
-    policy::{Environment, Policy, RollbackRule},
+    policy::{AttestRule, Environment, Policy, RollbackRule},
     promotion::{Kind, PromotionId, Requester, Status, Step},
     quantity::Period,
     record::Build,
     reference::{Pinned, Repository, Tag},
     release::Release,
+    signature::PublicKey,
     undo::Observed,
 };
 use sealift_engine::{
     book::Book,
     init,
     ports::{
+        attest::{Attestor, Opened, Signed},
         clock::{Clock, Entropy},
         copy::{Copied, CopyObserver, CopyPlan, CopyRequest, CopyTally},
         driver::{Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
@@ -43,7 +45,10 @@ use sealift_engine::{
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
         probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
-        registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence, TagMode},
+        registry::{
+            Detached, NewReferrer, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence,
+            TagMode,
+        },
         signature::Signatures,
         source::{SourceError, Sources},
     },
@@ -73,6 +78,12 @@ pub(crate) struct Script {
     pub(crate) registry: Mutex<Option<RegistryErrorKind>>,
     /// Whether the host has every image.
     pub(crate) has_images: Mutex<bool>,
+    /// What is attached to which image, under the digest of its manifest.
+    pub(crate) attached: Mutex<Vec<(Pinned, Digest, NewReferrer)>>,
+    /// Envelopes under the tag of cosign 2.
+    pub(crate) envelopes: Mutex<BTreeSet<(Pinned, Digest)>>,
+    /// The keys that this program has; none if none was given to it.
+    pub(crate) keys: Mutex<Vec<PublicKey>>,
     /// What is done at the beginning of a step, once.
     pub(crate) during: Mutex<BTreeMap<Step, Box<dyn FnOnce() + Send>>>,
 }
@@ -161,6 +172,56 @@ impl StubRegistry {
     }
 }
 
+/// The manifest of what is attached, as far as anybody reads it.
+fn attached_manifest(artifact: &NewReferrer) -> Bytes {
+    let layer = serde_json::json!({
+        "mediaType": artifact.media_type, "digest": Digest::of(&artifact.bytes), "size": artifact.bytes.len(),
+    });
+    serde_json::json!({"layers": [layer], "annotations": artifact.annotations}).to_string().into()
+}
+
+/// Whether the statement in an artifact of [`StubAttestor`] has this text.
+pub(crate) fn artifact_says(artifact: &NewReferrer, text: &str) -> bool {
+    String::from_utf8_lossy(&artifact.bytes).contains(text)
+}
+
+/// A public key by a name.
+pub(crate) fn key(name: &str) -> PublicKey {
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{name}\n-----END PUBLIC KEY-----\n");
+    PublicKey::from_canonical_pem(pem).unwrap()
+}
+
+/// The same policy, where an environment attests by a key of its own name.
+pub(crate) fn attesting(mut policy: Policy, name: &str) -> Policy {
+    let rules = policy.environments.get_mut(&environment(name)).unwrap();
+    rules.attest = Some(AttestRule { keys: vec![key(name)], legacy_att: false });
+    policy
+}
+
+/// Signs by saying so. The real signatures are the business of the crate that makes them.
+pub(crate) struct StubAttestor(pub(crate) Arc<Script>);
+
+impl Attestor for StubAttestor {
+    fn key_among(&self, keys: &[PublicKey]) -> Result<PublicKey, String> {
+        let ours = self.0.keys.lock().unwrap();
+        keys.iter().find(|key| ours.contains(key)).cloned().ok_or_else(|| "no key was given to this run".to_owned())
+    }
+
+    fn sign(&self, key: &PublicKey, statement: &[u8]) -> Result<Signed, String> {
+        let statement = std::str::from_utf8(statement).unwrap();
+        let envelope = serde_json::json!({"key": key, "statement": statement}).to_string();
+        Ok(Signed { envelope: envelope.clone().into(), bundle: format!("[{envelope}]").into() })
+    }
+
+    fn verify(&self, bundle: &[u8], keys: &[PublicKey]) -> Result<Opened, String> {
+        let read: Vec<serde_json::Value> = serde_json::from_slice(bundle).map_err(|why| why.to_string())?;
+        let key = keys.iter().find(|key| read[0]["key"] == serde_json::json!(key));
+        let key = key.cloned().ok_or_else(|| "it is signed by none of the keys".to_owned())?;
+        let statement = read[0]["statement"].as_str().unwrap().as_bytes().to_vec();
+        Ok(Opened { statement, envelope: read[0].to_string().into(), key })
+    }
+}
+
 fn registry_error(kind: RegistryErrorKind) -> RegistryError {
     RegistryError { kind, message: "the script says so".into() }
 }
@@ -173,24 +234,61 @@ impl Registry for StubRegistry {
     }
 
     async fn manifest(&self, image: &Pinned) -> Result<RawManifest, RegistryError> {
-        Ok(RawManifest { bytes: Bytes::new(), media_type: String::new(), digest: image.digest })
+        let attached = self.0.attached.lock().unwrap();
+        let found = attached.iter().find(|(_, manifest, _)| *manifest == image.digest);
+        let bytes = found.map(|(_, _, artifact)| attached_manifest(artifact)).unwrap_or_default();
+        Ok(RawManifest { bytes, media_type: String::new(), digest: image.digest })
     }
 
     async fn blob(
         &self,
         _: &Repository,
-        _: Digest,
+        digest: Digest,
         _: u64,
     ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError> {
-        Ok(futures_util::stream::empty().boxed())
+        let attached = self.0.attached.lock().unwrap();
+        let found = attached.iter().map(|(_, _, artifact)| artifact.bytes.clone());
+        let found = found.into_iter().find(|bytes| Digest::of(bytes) == digest);
+        Ok(futures_util::stream::iter(found.map(Ok)).boxed())
+    }
+
+    async fn attach(&self, subject: &Pinned, artifact: &NewReferrer) -> Result<Digest, RegistryError> {
+        let verified = artifact_says(artifact, "VERIFIED_IN_");
+        let failed = self.0.step(if verified { Step::AttestVerified } else { Step::Admit }, "");
+        self.answers()?;
+        let manifest = Digest::of(&attached_manifest(artifact));
+        // It may have arrived although the answer was lost.
+        self.0.attached.lock().unwrap().push((subject.clone(), manifest, artifact.clone()));
+        if failed { Err(registry_error(RegistryErrorKind::Denied)) } else { Ok(manifest) }
+    }
+
+    async fn detach(&self, subject: &Pinned, manifest: Digest) -> Result<Detached, RegistryError> {
+        if self.0.step(Step::WithdrawAdmission, "") {
+            return Err(registry_error(RegistryErrorKind::Unsupported));
+        }
+        self.0.attached.lock().unwrap().retain(|(place, digest, _)| place != subject || *digest != manifest);
+        Ok(Detached::Removed)
+    }
+
+    async fn add_envelope(&self, subject: &Pinned, envelope: &[u8], _: &str) -> Result<(), RegistryError> {
+        self.0.envelopes.lock().unwrap().insert((subject.clone(), Digest::of(envelope)));
+        Ok(())
+    }
+
+    async fn drop_envelope(&self, subject: &Pinned, envelope: Digest) -> Result<(), RegistryError> {
+        self.0.envelopes.lock().unwrap().remove(&(subject.clone(), envelope));
+        Ok(())
     }
 
     async fn evidence(&self, _: &Pinned, _: &[Digest]) -> Result<Vec<StoredEvidence>, RegistryError> {
         Ok(Vec::new())
     }
 
-    async fn referrers(&self, _: &Pinned) -> Result<Vec<Referrer>, RegistryError> {
-        Ok(Vec::new())
+    async fn referrers(&self, image: &Pinned) -> Result<Vec<Referrer>, RegistryError> {
+        self.answers()?;
+        let attached = self.0.attached.lock().unwrap();
+        let here = attached.iter().filter(|(place, ..)| place == image);
+        Ok(here.map(|(_, digest, a)| Referrer { digest: *digest, artifact_type: a.artifact_type.clone() }).collect())
     }
 
     async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError> {
@@ -484,6 +582,7 @@ fn rules(from: Option<&str>, repository: &str) -> Environment {
         migrate: Some(vec!["migrate".into()]),
         verify: serde_json::from_str(r#"[{"http": "http://x/"}, {"availability": "http://x/"}]"#).unwrap(),
         rollback: RollbackRule::default(),
+        attest: None,
     }
 }
 
@@ -543,6 +642,7 @@ impl Stage {
                 .into(),
             signatures: Arc::new(NoSignatures),
             evidence: Arc::new(NoSignatures),
+            attestor: Arc::new(StubAttestor(self.script.clone())),
             sources: Arc::new(NoSignatures),
             clock: self.clock.clone(),
             host: Arc::new(StubHost { run: run.into(), gone: self.gone.clone() }),

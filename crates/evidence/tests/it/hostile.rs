@@ -1,7 +1,7 @@
 //! Bytes of strangers: nothing panics, and nobody has signed them.
 
 use proptest::prelude::*;
-use sealift_domain::evidence::{Detached, Form, Trust};
+use sealift_domain::evidence::{DetachedSignature, Form, Trust};
 use sealift_evidence::{
     anchors::Anchors,
     read::{Found, read, sniff},
@@ -107,7 +107,7 @@ proptest! {
     fn no_bytes_have_a_signer(bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..400), shaped()], text in "\\PC{0,80}") {
         let anchors = anchors();
         let part = || Some(text.clone());
-        let detached = Detached { signature: text.clone(), certificate: part(), chain: part(), bundle: part() };
+        let detached = DetachedSignature { signature: text.clone(), certificate: part(), chain: part(), bundle: part() };
         sniff(&bytes);
         for form in FORMS {
             let evidence = read(&Found { detached: Some(&detached), ..found(form, &bytes) }, &anchors);

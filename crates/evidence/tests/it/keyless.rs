@@ -1,7 +1,7 @@
 //! Evidence that certificates signed, made by Sigstore's own packages: right under its trust root, and everything that may be wrong
 //! with it.
 
-use sealift_domain::evidence::{Certificate, Claim, Detached, Evidence, Form, Signer};
+use sealift_domain::evidence::{Certificate, Claim, DetachedSignature, Evidence, Form, Signer};
 use sealift_evidence::{
     anchors::{AnchorError, Anchors},
     cosign::Keyless,
@@ -198,7 +198,7 @@ fn what_cosign_2_puts_beside_a_signature_is_verified_as_a_bundle_is() {
     let text = |key: &str| written[key].as_str().unwrap();
     let read = |payload: &[u8], signature: &str, keyless: Keyless<'_>, root: &str| {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let detached = Detached {
+        let detached = DetachedSignature {
             signature: signature.to_owned(),
             certificate: owned(Some(keyless.certificate)),
             chain: owned(keyless.chain),

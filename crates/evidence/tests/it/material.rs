@@ -9,7 +9,7 @@ use std::{
 
 use sealift_domain::{
     digest::Digest,
-    evidence::{Detached, Evidence, Form, Identity, Origin, Trust, TrustRoot},
+    evidence::{DetachedSignature, Evidence, Form, Identity, Origin, Trust, TrustRoot},
 };
 use sealift_evidence::{
     anchors::Anchors,
@@ -100,8 +100,8 @@ pub(crate) fn trust(identity: &str, issuer: &str, root: &str) -> Trust {
 }
 
 /// A signature beside what it signs, by a key.
-pub(crate) fn detached(signature: &str) -> Detached {
-    Detached { signature: signature.to_owned(), ..Detached::default() }
+pub(crate) fn detached(signature: &str) -> DetachedSignature {
+    DetachedSignature { signature: signature.to_owned(), ..DetachedSignature::default() }
 }
 
 /// What was found in a registry, without annotations.

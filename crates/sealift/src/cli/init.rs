@@ -15,7 +15,7 @@ use super::{Ends, Global};
 use crate::{
     config::{self, Config},
     diagnostic::{Diagnostic, catalogue::Exit},
-    failure, session,
+    failure, promotion_keys, session,
     shell::Shell,
     system::{SystemClock, SystemEntropy},
     wiring,
@@ -50,11 +50,22 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let mut told = Vec::new();
     if !path.exists() {
         let text = minimal(shell, &args).map_err(one)?;
-        // What is written must be readable, before it is written.
         let directory = path.parent().unwrap_or(std::path::Path::new(""));
-        Config::parse(&text, &global.config.display().to_string(), directory)?;
-        write_new(&path, &text).map_err(one)?;
+        let made = promotion_key(directory).map_err(one)?;
+        // What is written must be readable, before it is written.
+        let written = Config::parse(&text, &global.config.display().to_string(), directory)
+            .and_then(|_| write_new(&path, &text).map_err(one));
+        if let (Err(_), Some(pair)) = (&written, &made) {
+            // Nobody is left with a key that nothing names.
+            pair.iter().for_each(|file| drop(std::fs::remove_file(file)));
+        }
+        written?;
         told.push(format!("wrote   {}", global.config.display()));
+        if made.is_some() {
+            told.push(format!(
+                "created .sealift/promotion.key, which signs what enters production; public {PROMOTION_PUB}"
+            ));
+        }
     }
     let config = session::configuration(shell, global)?;
     let log_path = config.directory.join(&config.store);
@@ -99,6 +110,23 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     Ok(Exit::Ok)
 }
 
+/// The file of the public key that a new configuration names.
+const PROMOTION_PUB: &str = "promotion.pub";
+
+/// Makes the key that a new configuration attests with, unless there is one; the files that were made.
+fn promotion_key(directory: &Path) -> Result<Option<[std::path::PathBuf; 2]>, Diagnostic> {
+    let (private, public) = (directory.join(".sealift/promotion.key"), directory.join(PROMOTION_PUB));
+    if public.exists() {
+        return Ok(None);
+    }
+    match promotion_keys::generate(&private, &public) {
+        Ok(_) => Ok(Some([private, public])),
+        Err(why) => Err(Diagnostic::new("E0801", why)
+            .state("nothing was changed")
+            .next("put the public half beside it, or make a pair elsewhere: `sealift keys generate --out FILE`")),
+    }
+}
+
 fn minimal(shell: &Shell, args: &Args) -> Result<String, Diagnostic> {
     let wanted =
         "name the image: `sealift init --staging ghcr.io/acme/web --approver ana --ssh-key ~/.ssh/id_ed25519.pub`";
@@ -120,7 +148,13 @@ fn minimal(shell: &Shell, args: &Args) -> Result<String, Diagnostic> {
         _ => None,
     };
     let production = args.production.as_ref().unwrap_or(staging);
-    Ok(config::minimal(&app, staging, production, approver.as_ref().map(|(id, key)| (id, key.as_str()))))
+    Ok(config::minimal(
+        &app,
+        staging,
+        production,
+        approver.as_ref().map(|(id, key)| (id, key.as_str())),
+        Some(PROMOTION_PUB),
+    ))
 }
 
 fn directory_name(directory: &Path) -> Option<AppName> {

@@ -1,6 +1,7 @@
 //! The command line: one file a command, each with its arguments and its function.
 
 pub mod approve;
+pub mod attest;
 pub mod audit;
 pub mod cancel;
 pub mod check;
@@ -12,6 +13,7 @@ pub mod freeze;
 pub mod history;
 pub mod hold;
 pub mod init;
+pub mod keys;
 pub mod look;
 pub mod plan;
 pub mod policy;
@@ -106,6 +108,10 @@ enum Command {
     Freeze(freeze::Args),
     Copy(copy::Args),
     #[command(subcommand)]
+    Attest(attest::Args),
+    #[command(subcommand)]
+    Keys(keys::Args),
+    #[command(subcommand)]
     Audit(audit::Args),
     #[command(subcommand)]
     Policy(policy::Args),
@@ -194,6 +200,8 @@ async fn dispatch(command: Command, global: &Global, shell: &Shell) -> Ends {
         Command::Hold(args) => hold::run(args, global, shell).await,
         Command::Freeze(args) => freeze::run(args, global, shell).await,
         Command::Copy(args) => copy::run(args, global, shell).await,
+        Command::Attest(args) => attest::run(args, global, shell).await,
+        Command::Keys(args) => keys::run(args, global, shell).await,
         Command::Audit(args) => audit::run(args, global, shell).await,
         Command::Policy(args) => policy::run(args, global, shell).await,
         Command::Schema(args) => schema::run(&args, shell),

@@ -6,7 +6,7 @@ use sealift_domain::{
     ledger::{EnvironmentRecord, Ledger},
     name::EnvironmentName,
     policy::{Excluded, Person},
-    promotion::{Cause, Ended, Promotion, PromotionEvent, PromotionId, Requester, Stage, Status, Wait},
+    promotion::{Attested, Cause, Ended, Promotion, PromotionEvent, PromotionId, Requester, Stage, Status, Wait},
 };
 use sealift_engine::{database, places, ports::clock::Clock, view};
 use serde_json::json;
@@ -296,6 +296,9 @@ fn promotion_json(ledger: &Ledger, promotion: &Promotion) -> serde_json::Value {
     });
     value["cost"] = json!(promotion.cost);
     value["rebuild"] = rebuild_json(ledger, &promotion.to);
+    if promotion.attested.is_some() {
+        value["admission_counts"] = json!(promotion.admission_counts());
+    }
     if !promotion.unmoved_tags.is_empty() {
         value["unmoved_tags"] = json!(promotion.unmoved_tags);
     }
@@ -389,6 +392,9 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
     if let Some(words) = view::unmoved_in_words(ledger, promotion) {
         story.push_str(&format!("{}\n", text::hang("  tags: ", &style.clean(&words), style.width)));
     }
+    if let Some(words) = promotion.attested.as_ref().and_then(|attested| attestation_in_words(promotion, attested)) {
+        story.push_str(&format!("{}\n", text::hang("  attested: ", &style.clean(&words), style.width)));
+    }
     if let Some(who) = approvers(ledger, promotion) {
         story.push_str(&format!("{}\n", text::hang("  who: ", &style.clean(&who), style.width)));
     }
@@ -445,6 +451,21 @@ fn code_of(promotion: &Promotion) -> Option<&'static str> {
     }
 }
 
+/// What a promotion attested, and what a registry still has although it does not count.
+fn attestation_in_words(promotion: &Promotion, attested: &Attested) -> Option<String> {
+    let left: Vec<String> = attested.left.iter().map(|(component, why)| format!("{component}: {why}")).collect();
+    match (promotion.admission_counts(), attested.verified.is_empty()) {
+        _ if !left.is_empty() => Some(format!(
+            "withdrawn, and still in the registry ({}); `attest verify` with `--log` refuses it, a host that asks nothing but \
+             the registry does not",
+            left.join("; ")
+        )),
+        (true, true) => Some("admitted".to_owned()),
+        (true, false) => Some("admitted and verified".to_owned()),
+        (false, _) => None,
+    }
+}
+
 fn failures(promotion: &Promotion) -> Vec<(&'static str, &Failure)> {
     match &promotion.stage {
         Stage::Ended(Ended::Failed { failure, leftover }) => {
@@ -454,6 +475,7 @@ fn failures(promotion: &Promotion) -> Vec<(&'static str, &Failure)> {
         Stage::Ended(Ended::Stuck { failure, blocked }) => vec![("why", failure), ("way back", blocked)],
         Stage::Ended(Ended::Completed { leftover: Some(left) }) => vec![("left over", left)],
         Stage::Back { cause: Cause::Failed { failure, .. }, .. } => vec![("why", failure)],
+        Stage::Back { cause: Cause::Blocked { failure, blocked }, .. } => vec![("why", failure), ("way back", blocked)],
         _ => Vec::new(),
     }
 }

@@ -12,6 +12,7 @@ use sealift_domain::{
 };
 
 use super::{
+    attest,
     decode::{Cursor, Reader},
     deploy::{self, Deploy},
     fault::Fault,
@@ -21,8 +22,20 @@ use super::{
 };
 
 /// The keys of an environment.
-pub(super) const KEYS: &[&str] =
-    &["from", "image", "components", "tags", "gates", "approval", "freezes", "migrate", "deploy", "verify", "rollback"];
+pub(super) const KEYS: &[&str] = &[
+    "from",
+    "image",
+    "components",
+    "tags",
+    "gates",
+    "approval",
+    "freezes",
+    "migrate",
+    "deploy",
+    "verify",
+    "rollback",
+    "attest",
+];
 /// The keys of a component.
 pub(super) const COMPONENT_KEYS: &[&str] = &["image"];
 /// The keys of `migrate`.
@@ -92,6 +105,7 @@ fn environment(reader: &mut Reader, at: &Cursor<'_>, approval_wanted: bool) -> O
     let deploy = at.get("deploy").and_then(|at| deploy::read(reader, &at));
     let verify = verify::read(reader, at);
     let rollback = reader.optional(at, "rollback").unwrap_or_default();
+    let attest = at.get("attest").and_then(|at| attest::rule(reader, &at));
     // A wrong part was reported, and nobody will use the whole; reading goes on to report the others.
     let rules = Environment {
         from,
@@ -103,6 +117,7 @@ fn environment(reader: &mut Reader, at: &Cursor<'_>, approval_wanted: bool) -> O
         migrate: migrate.flatten(),
         verify,
         rollback,
+        attest,
     };
     Some((rules, deploy))
 }

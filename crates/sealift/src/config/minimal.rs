@@ -9,13 +9,18 @@ use sealift_domain::{
 const ROLE: &str = "release-manager";
 
 /// A commented configuration of two environments under the `process` driver. With `approver`, a person and an SSH public
-/// key, that person decides about production; without, nobody does.
+/// key, that person decides about production; without, nobody does. With `attested`, the name of the file of a public key,
+/// production attests what enters it.
 pub fn minimal(
     app: &AppName,
     staging: &Repository,
     production: &Repository,
     approver: Option<(&PersonId, &str)>,
+    attested: Option<&str>,
 ) -> String {
+    let attest = attested.map_or(String::new(), |key| {
+        format!("    attest: {{key: {key}}}   # what may run is signed beside the image: `sealift keys show`\n")
+    });
     let people = approver.map_or(String::new(), |(person, key)| {
         // JSON's quoted strings are strings of YAML, too (YAML 1.2.2, section 1.3).
         let key = serde_json::Value::from(key.trim());
@@ -46,7 +51,7 @@ app: {app}
     tags: [main, {{immutable: "main-{{commit7}}"}}]
     # gates: {{soak: 1h, max_size: 1GB}}   # more than is always required: `sealift explain soak`
     approval: {approval}
-    deploy:
+{attest}    deploy:
       process: {{listen: 8081, ports: [18082, 18083], state: .sealift/production, health: /health}}
     verify:   # if one of these fails, the previous release comes back by itself
       - {{http: "http://127.0.0.1:8081/health", within: 1m, stable_for: 10s}}

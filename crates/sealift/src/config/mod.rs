@@ -3,6 +3,7 @@
 //! [`node`] reads YAML into a tree with places, [`decode`] and [`de`] turn the tree into the types of the domain,
 //! and the other modules know one part of the file each. As many errors as can be told apart are found in one run.
 
+mod attest;
 mod de;
 mod decode;
 mod deploy;
@@ -47,7 +48,7 @@ pub use schema::schema;
 /// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 /// The keys of the file.
-const KEYS: &[&str] = &["app", "source", "people", "environments", "notify", "registries", "store"];
+const KEYS: &[&str] = &["app", "source", "people", "environments", "notify", "registries", "attest", "store"];
 /// Where the log is, unless `store` says otherwise.
 const USUAL_STORE: &str = ".sealift/log.sqlite";
 /// What a `store` begins with.
@@ -65,6 +66,8 @@ pub struct Config {
     pub channels: BTreeMap<ChannelName, Channel>,
     /// What is special about registries.
     pub registries: Registries,
+    /// The file of the private key that promotions are attested with, if one is named.
+    pub private_key: Option<PathBuf>,
     /// The log, relative to [`Config::directory`].
     pub store: PathBuf,
     /// Where everything stands.
@@ -124,13 +127,15 @@ struct Parts {
     deploy: BTreeMap<EnvironmentName, Deploy>,
     channels: BTreeMap<ChannelName, Channel>,
     registries: Registries,
+    private_key: Option<PathBuf>,
     store: PathBuf,
 }
 
 impl Parts {
     fn config(self, spans: Spans, directory: &Path) -> Config {
-        let Self { policy, contacts, deploy, channels, registries, store } = self;
-        Config { policy, contacts, deploy, channels, registries, store, spans, directory: directory.to_owned() }
+        let Self { policy, contacts, deploy, channels, registries, private_key, store } = self;
+        let directory = directory.to_owned();
+        Config { policy, contacts, deploy, channels, registries, private_key, store, spans, directory }
     }
 }
 
@@ -166,10 +171,11 @@ fn parts(reader: &mut Reader, at: &Cursor<'_>) -> Option<Parts> {
     let environments = reader.needed(at, "environments").map(|at| environment::read(reader, &at));
     let Notify { policy: notify, channels } = at.get("notify").map(|at| notify::read(reader, &at)).unwrap_or_default();
     let registries = at.get("registries").map(|at| registries::read(reader, &at)).unwrap_or_default();
+    let private_key = at.get("attest").and_then(|at| attest::private_key(reader, &at));
     let store = at.get("store").map_or(Some(USUAL_STORE.into()), |at| store(reader, &at));
     let Environments { rules, deploy } = environments?;
     let policy = Policy { app: app?, source, people: rights, environments: rules, notify };
-    Some(Parts { policy, contacts, deploy, channels, registries, store: store? })
+    Some(Parts { policy, contacts, deploy, channels, registries, private_key, store: store? })
 }
 
 fn store(reader: &mut Reader, at: &Cursor<'_>) -> Option<PathBuf> {

@@ -9,6 +9,7 @@ use sealift_domain::{
     notice::NoticeKind,
     policy::{ApprovalRule, RollbackRule},
     reference::Repository,
+    signature::PublicKey,
 };
 use serde_json::{Map, Value, json};
 
@@ -30,6 +31,7 @@ pub fn schema() -> Value {
         },
         "notify": {"type": "array", "items": channel(&mut generator), "description": "Where notices go, and which."},
         "registries": registries(),
+        "attest": private_key(),
         "store": {
             "type": "string",
             "pattern": "^sqlite:.*\\S",
@@ -75,6 +77,28 @@ fn person(generator: &mut SchemaGenerator) -> Value {
     object(properties, &["id", "ssh", "roles"])
 }
 
+fn attest(generator: &mut SchemaGenerator) -> Value {
+    let key = of::<PublicKey>(generator);
+    let properties = json!({
+        "key": described(key.clone(), "The public key whose attestations count."),
+        "keys": {"type": "array", "items": key, "minItems": 1, "description": "Several, while one is being replaced."},
+        "legacy_att": {
+            "type": "boolean",
+            "description": "Whether the envelope is kept under the tag of cosign 2, too. Its policy controller wants that.",
+        },
+    });
+    let mut schema = object(properties, &[]);
+    schema["oneOf"] = json!([{"required": ["key"]}, {"required": ["keys"]}]);
+    schema["description"] = json!("By which keys what enters is attested.");
+    schema
+}
+
+fn private_key() -> Value {
+    let description = "The private key that promotions are attested with, a PEM file relative to this one; `$SEALIFT_PROMOTION_KEY` and \
+         `promotion.key` beside the log are found without it.";
+    object(json!({"private_key": {"type": "string", "minLength": 1, "description": description}}), &["private_key"])
+}
+
 fn environment(generator: &mut SchemaGenerator) -> Value {
     let image = of::<Repository>(generator);
     let name = json!({"type": "string", "minLength": 1});
@@ -113,6 +137,7 @@ fn environment(generator: &mut SchemaGenerator) -> Value {
             "description": "What must hold after a deployment.",
         },
         "rollback": described(of::<RollbackRule>(generator), "How to go back."),
+        "attest": attest(generator),
     });
     let mut schema = object(properties, &["verify"]);
     schema["oneOf"] = json!([{"required": ["image"]}, {"required": ["components"]}]);
@@ -174,7 +199,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{
-        super::{KEYS, notify, people, registries},
+        super::{KEYS, attest, notify, people, registries},
         *,
     };
 
@@ -194,6 +219,8 @@ mod tests {
             (&properties["notify"]["items"], notify::KEYS),
             (&properties["registries"], registries::KEYS),
             (place, environment::KEYS),
+            (&parts["attest"], attest::KEYS),
+            (&properties["attest"], attest::TOP_KEYS),
             (&parts["components"]["additionalProperties"], environment::COMPONENT_KEYS),
             (&parts["migrate"]["allOf"][0], environment::MIGRATE_KEYS),
             (&parts["tags"]["items"]["anyOf"][1], environment::TAG_KEYS),

@@ -377,7 +377,7 @@ fn what_init_writes_is_short_and_right() {
     let ana = "ana".parse().unwrap();
     let key = format!("{KEY} ana \"the\" \\ first");
     for approver in [None, Some((&ana, key.as_str()))] {
-        let text = minimal(&app, &staging, &production, approver);
+        let text = minimal(&app, &staging, &production, approver, None);
         let config = parse(&text, "f").unwrap_or_else(|_| panic!("{text}\n{}", refused(&text)));
         assert!(text.lines().count() <= 40);
         assert_eq!(config.deploy.len(), 2);
@@ -386,7 +386,7 @@ fn what_init_writes_is_short_and_right() {
         assert_eq!(config.policy.people.len(), usize::from(approver.is_some()));
         insta::assert_snapshot!(if approver.is_some() { "minimal_approver" } else { "minimal" }, text);
     }
-    let broken = minimal(&app, &staging, &production, Some((&ana, "no key")));
+    let broken = minimal(&app, &staging, &production, Some((&ana, "no key")), None);
     assert!(refused(&broken).contains("not an SSH public key"));
 }
 

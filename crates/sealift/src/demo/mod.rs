@@ -98,7 +98,11 @@ impl Stage<'_> {
         self.say("Release 1.8.2 soaks in staging, is approved by signature, and replaces 1.8.1 under traffic.");
         self.build("1.8.2").await?;
         self.command(&["promote", "--to", "staging"], 0).await?;
-        self.to_production("faster search").await
+        self.to_production("faster search").await?;
+        self.say("Whoever has the public key sees what may run in production, without the log and without this program's word.");
+        let image = self.place.production_image();
+        let words = ["attest", "verify", &image, "--environment", "production", "--key", "promotion.pub"];
+        self.command(&[&words[..], &["--level", "verified"]].concat(), 0).await
     }
 
     async fn third_release(&self) -> Result<(), Diagnostic> {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     diagnostic::Diagnostic,
-    failure,
+    failure, promotion_keys,
     shell::{Shell, Stream},
     wiring,
 };
@@ -63,6 +63,7 @@ impl Place {
             let registries = [&place.staging_registry, &place.production_registry];
             place.containers = Some(tools.set_up(&place.directory, registries, [ports[0], ports[3]]).await?);
         }
+        place.make_promotion_key()?;
         place.write("sealift.yaml", &place.configuration()?)?;
         Ok(place)
     }
@@ -112,6 +113,13 @@ impl Place {
         Ok(())
     }
 
+    /// The key that what enters production is attested with.
+    fn make_promotion_key(&self) -> Result<(), Diagnostic> {
+        let (private, public) = (self.directory.join(".sealift/promotion.key"), self.directory.join("promotion.pub"));
+        let made = promotion_keys::generate(&private, &public);
+        made.map(drop).map_err(|why| Diagnostic::new("E0801", why).state("nothing was changed"))
+    }
+
     fn configuration(&self) -> Result<String, Diagnostic> {
         let key = |person: &str| {
             let path = self.directory.join("keys").join(format!("{person}.pub"));
@@ -138,6 +146,7 @@ environments:
       - {{http: "http://127.0.0.1:{staging}/health", within: 10s, json: {{status: ok, version: "{{version}}"}}}}
   production:
     from: staging
+    attest: {{key: promotion.pub}}
     image: {second}/hello
     tags: [main, {{immutable: "main-{{commit7}}"}}]
     gates: {{soak: 3s, max_size: 100MB, layers: required, metadata: [source, revision, created]}}
@@ -161,6 +170,11 @@ environments:
         format!("{}/hello:{version}", self.staging_registry.address())
     }
 
+    /// What production's tag names in its registry.
+    pub(super) fn production_image(&self) -> String {
+        format!("{}/hello:main", self.production_registry.address())
+    }
+
     /// Where production answers.
     pub(super) fn production_url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.ports[3])
@@ -179,7 +193,9 @@ environments:
         std::fs::create_dir_all(&to).map_err(|error| failure::file("create", &to, &error))?;
         let copy =
             |from: &Path, to: &Path| std::fs::copy(from, to).map_err(|error| failure::file("copy", from, &error));
-        copy(&self.directory.join("sealift.yaml"), &self.directory.join("copy/sealift.yaml"))?;
+        for name in ["sealift.yaml", "promotion.pub"] {
+            copy(&self.directory.join(name), &self.directory.join("copy").join(name))?;
+        }
         for name in ["log.sqlite", "log.sqlite-wal", "log.key", "log.pub"] {
             if from.join(name).exists() {
                 copy(&from.join(name), &to.join(name))?;

@@ -135,6 +135,10 @@ catalogue! {
 
     E0701 Ok "a notice was not delivered"
 
+    E0801 Usage "the promotion key is not at hand"
+    E0802 GateRefused "the image is not attested as wanted"
+    E0803 Failed "the image could not be attested"
+
     E0901 Usage "the evidence is not taken"
     E0902 Internal "a judgement comes out otherwise than it was recorded"
 }

@@ -178,7 +178,11 @@ struct Stage {
 impl Stage {
     /// A stage with a release in production, after these edits of the configuration.
     fn new(edits: &[(&str, &str)]) -> Self {
-        let (place, receiver) = (Place::new(), Receiver::start());
+        Self::at(Place::new(), edits)
+    }
+
+    fn at(place: Place, edits: &[(&str, &str)]) -> Self {
+        let receiver = Receiver::start();
         let every = "[approval-wanted, started, completed, failed, rolled-back, cancelled, stuck]";
         let text = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
         place.write("sealift.yaml", &format!("{text}notify:\n  - {{webhook: \"{}\", on: {every}}}\n", receiver.url()));
@@ -361,6 +365,76 @@ fn a_promotion_that_is_killed_anywhere_completes_when_it_is_run_again() {
     );
     assert_eq!((outcome.starts, outcome.tagged, outcome.migrations), ((1, 0), true, 1));
     assert_eq!(outcome.notices, ["promotion.approval-wanted", "promotion.started", "promotion.completed"]);
+}
+
+/// A stage whose production attests, by a key that lies beside the log.
+fn attesting() -> Stage {
+    let place = Place::new();
+    place.run(&["keys", "generate"]).ends(0);
+    let from = "    from: staging\n";
+    Stage::at(
+        place,
+        &[(from, &format!("{from}    attest: {{key: promotion.pub}}\n")), ("stable_for: 100ms", "stable_for: 20ms")],
+    )
+}
+
+/// How many attestations lie beside an image, as admitted and as verified.
+fn attested(stage: &Stage, digest: Digest) -> [bool; 2] {
+    let image = format!("{}/hello@{digest}", stage.place.production.address());
+    ["admitted", "verified"].map(|level| {
+        let words = ["--environment", "production", "--key", "promotion.pub", "--level", level];
+        let ran = stage.place.run(&[&["attest", "verify", &image][..], &words].concat());
+        assert!(matches!(ran.code, Some(0 | 3)), "{ran:?}");
+        ran.code == Some(0)
+    })
+}
+
+#[test]
+fn attack_23_a_promotion_that_attests_and_is_killed_anywhere_attests_each_thing_once() {
+    let stage = attesting();
+    let scenario = Scenario {
+        prepare: |place, number| {
+            place.build(&version(number));
+            ask_and_approve(place)
+        },
+        command: &["promote", "--to", "production"],
+        exit: 0,
+        status: Status::Completed,
+        restarts: false,
+    };
+    let outcome = survives(&stage, &scenario);
+    assert_eq!((outcome.live, outcome.main, outcome.tagged), ("candidate", "candidate", true));
+    let ledger = stage.place.ledger();
+    let completed = ledger.promotions.values().filter(|p| p.to.as_str() == "production");
+    for promotion in completed.filter(|promotion| promotion.status() == Status::Completed) {
+        let digest = only(&promotion.release);
+        assert_eq!(attested(&stage, digest), [true, true], "{}", promotion.id);
+        // A run that was killed between attaching and writing that down found what it had attached.
+        let subject = format!("\"subject\":{{\"digest\":\"{digest}\"");
+        let manifests = stage.place.production.manifests("hello");
+        let beside = manifests.iter().filter(|raw| String::from_utf8_lossy(&raw.bytes).contains(&subject)).count();
+        assert_eq!(beside, 2, "{}", promotion.id);
+    }
+}
+
+#[test]
+fn attack_23_a_promotion_that_attests_and_fails_leaves_no_attestation_wherever_it_is_killed() {
+    let stage = attesting();
+    let scenario = Scenario {
+        prepare: |place, number| {
+            place.build_broken(&version(number));
+            ask_and_approve(place)
+        },
+        command: &["promote", "--to", "production"],
+        exit: 6,
+        status: Status::RolledBack,
+        restarts: false,
+    };
+    let outcome = survives(&stage, &scenario);
+    assert_eq!((outcome.live, outcome.main, outcome.held), ("before", "before", true));
+    for promotion in stage.place.ledger().promotions.values().filter(|p| p.status() == Status::RolledBack) {
+        assert_eq!(attested(&stage, only(&promotion.release)), [false, false], "{}", promotion.id);
+    }
 }
 
 #[test]

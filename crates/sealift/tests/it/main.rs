@@ -1,7 +1,9 @@
 //! The program as a whole: one test binary, a module for each subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod admission;
 mod architecture;
+mod attest;
 mod baseline;
 mod certificates;
 mod commands;

@@ -66,6 +66,10 @@ fn every_command_speaks_json() {
     json(&["status"], 0);
     json(&["status", &id], 0);
     json(&["history"], 0);
+    json(&["keys", "generate", "--out", "promotion.key"], 0);
+    json(&["keys", "show"], 0);
+    json(&["keys", "rotate", "--out", "new.key"], 2);
+    assert!(!place.path("new.key").exists(), "a key was made that nothing wants");
     json(&["audit", "verify"], 0);
     json(&["audit", "checkpoint"], 0);
     json(&["audit", "show"], 0);

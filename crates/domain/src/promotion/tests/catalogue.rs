@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    Cause, Done, Ended, Judgement, Kind, Next, Promotion, PromotionEvent, PromotionId, Stage, Step,
-    VerificationSummary, Wait,
+    Attachment, Attested, Cause, Done, Ended, Judgement, Kind, Next, Promotion, PromotionEvent, PromotionId, Stage,
+    Step, VerificationSummary, Wait,
 };
 use crate::{
     approval::Decision,
+    name::ComponentName,
     schema::{AfterMigration, Expected, Schema},
     testing::{approval, at, digest, failure, judged, person, proof, request, running, undo},
     undo::{Observed, Undo},
@@ -16,20 +17,23 @@ use crate::{
 pub(super) const ID: PromotionId = PromotionId(7);
 
 /// Every step, those forward first.
-pub(super) const STEPS: [Step; 13] = [
+pub(super) const STEPS: [Step; 16] = [
     Step::Copy,
+    Step::Admit,
     Step::TagImmutable,
     Step::RecordUndo,
     Step::Migrate,
     Step::Prepare,
     Step::Switch,
     Step::Verify,
+    Step::AttestVerified,
     Step::MoveTags,
     Step::Retire,
     Step::Discard,
     Step::Restore,
     Step::ConfirmRestored,
     Step::RestoreTags,
+    Step::WithdrawAdmission,
 ];
 
 pub(super) fn promotion(kind: Kind, stage: Stage, previous: Option<Observed>) -> Promotion {
@@ -63,10 +67,10 @@ pub(super) fn states() -> Vec<(String, Stage)> {
         states.push((format!("at {step}"), forward(step, false)));
         states.push((format!("at {step}, withdrawn"), forward(step, true)));
     }
-    for step in &STEPS[Step::FORWARD.len()..] {
+    for step in [Step::Discard, Step::Restore, Step::ConfirmRestored, Step::RestoreTags] {
         let cause = Cause::Failed { step: Step::Verify, failure: failure("it broke") };
-        states.push((format!("back at {step}, failed"), Stage::Back { step: *step, cause }));
-        states.push((format!("back at {step}, withdrawn"), Stage::Back { step: *step, cause: withdrawal() }));
+        states.push((format!("back at {step}, failed"), Stage::Back { step, cause }));
+        states.push((format!("back at {step}, withdrawn"), Stage::Back { step, cause: withdrawal() }));
     }
     let (cancelled, stuck) = (
         Ended::Cancelled { reason: "no".into(), by: None, superseded_by: None },
@@ -85,6 +89,49 @@ pub(super) fn states() -> Vec<(String, Stage)> {
     states
 }
 
+/// A promotion that attests, named by its state.
+pub(super) fn attesting_states() -> Vec<(String, Promotion)> {
+    let attesting = |stage, previous| Promotion {
+        attested: Some(Attested::default()),
+        definition: None,
+        ..promotion(Kind::Promote, stage, Some(previous))
+    };
+    let old = || running("old");
+    let mut states: Vec<_> = Step::ATTESTING
+        .into_iter()
+        .map(|step| (format!("at {step}"), attesting(forward(step, false), old())))
+        .collect();
+    for step in Step::ATTESTING.into_iter().filter(|step| !step.touches_live()) {
+        states.push((format!("at {step}, withdrawn"), attesting(forward(step, true), old())));
+    }
+    let (failure, blocked) = (failure("it broke"), failure("no way back"));
+    let causes = [
+        ("withdrawn", withdrawal()),
+        ("failed at tag", Cause::Failed { step: Step::TagImmutable, failure: failure.clone() }),
+        ("failed at prepare", Cause::Failed { step: Step::Prepare, failure: failure.clone() }),
+        ("failed at verify", Cause::Failed { step: Step::Verify, failure: failure.clone() }),
+        ("blocked", Cause::Blocked { failure, blocked }),
+    ];
+    for (name, cause) in causes {
+        let step = Step::WithdrawAdmission;
+        states.push((format!("back at {step}, {name}"), attesting(Stage::Back { step, cause }, old())));
+    }
+    let with_candidate = Stage::Back { step: Step::WithdrawAdmission, cause: withdrawal() };
+    let candidate = Promotion { definition: Some(digest("definition")), ..attesting(with_candidate, old()) };
+    states.push(("back at withdraw admission, withdrawn with a candidate".into(), candidate));
+    for step in [Step::Restore, Step::ConfirmRestored, Step::RestoreTags] {
+        let cause = Cause::Failed { step: Step::Verify, failure: crate::testing::failure("it broke") };
+        states.push((format!("back at {step}, failed at verify"), attesting(Stage::Back { step, cause }, old())));
+    }
+    states
+}
+
+/// An attachment for every image of `new`.
+pub(super) fn attachments() -> BTreeMap<ComponentName, Attachment> {
+    let (statement, envelope, manifest) = (digest("statement"), digest("envelope"), digest("manifest"));
+    [(ComponentName::only(), Attachment { statement, envelope, manifest })].into()
+}
+
 pub(super) fn judgement(passed: bool, next: Next) -> PromotionEvent {
     let gates = vec![judged(true), judged(passed)];
     PromotionEvent::Judged(Judgement {
@@ -93,6 +140,7 @@ pub(super) fn judgement(passed: bool, next: Next) -> PromotionEvent {
         policy: digest("policy 2"),
         next,
         schema: None,
+        attests: false,
         facts: None,
         objects: std::collections::BTreeSet::new(),
     })
@@ -111,18 +159,21 @@ pub(super) fn done(step: Step) -> Done {
     let summary = VerificationSummary { passed: 2, requests: 100, failed: 0, longest_gap_ms: 3, report: None };
     match step {
         Step::Copy => Done::Copy { bytes: 9, copied: 2, mounted: 1, skipped: 0, tries: 1 },
+        Step::Admit => Done::Admit { attestations: attachments() },
         Step::TagImmutable => Done::TagImmutable { tags: BTreeMap::new() },
         Step::RecordUndo => Done::RecordUndo(undo(running("old"))),
         Step::Migrate => Done::Migrate { ran: true, output: None },
         Step::Prepare => Done::Prepare { definition: digest("definition") },
         Step::Switch => Done::Switch { running: running("new") },
         Step::Verify => Done::Verify(summary),
+        Step::AttestVerified => Done::AttestVerified { attestations: attachments() },
         Step::MoveTags => Done::MoveTags { tags: BTreeMap::new(), unmoved: BTreeMap::new() },
         Step::Retire => Done::Retire,
         Step::Discard => Done::Discard,
         Step::Restore => Done::Restore { running: running("old") },
         Step::ConfirmRestored => Done::ConfirmRestored(summary),
         Step::RestoreTags => Done::RestoreTags { left: Vec::new(), unmoved: BTreeMap::new() },
+        Step::WithdrawAdmission => Done::WithdrawAdmission { left: BTreeMap::new() },
     }
 }
 
@@ -162,6 +213,7 @@ pub(super) fn every_event() -> Vec<PromotionEvent> {
     // Labels, and undo records that leave the way back open or closed.
     let database = Schema::new(8, 7).unwrap();
     if let PromotionEvent::Judged(judgement) = admit(true) {
+        events.push(PromotionEvent::Judged(Judgement { attests: true, ..judgement.clone() }));
         events.push(PromotionEvent::Judged(Judgement { schema: Some(database), ..judgement }));
     }
     for expects in [7, 6] {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Ended, Kind, Promotion, PromotionEvent, Stage, Step},
-    catalogue::{STEPS, decisions, done, every_event, failed, promotion, states},
+    catalogue::{STEPS, attesting_states, decisions, done, every_event, failed, promotion, states},
 };
 use crate::{
     schema::{AfterMigration, Expected, Schema},
@@ -212,6 +212,23 @@ fn end_table() -> String {
     table(&rows)
 }
 
+/// Where a promotion goes that attests.
+fn attesting_table() -> String {
+    let mut rows = vec![["state", "done", "failed", "failed, automatic: false", "withdrawn"].map(str::to_owned).into()];
+    for (name, before) in attesting_states() {
+        let Some(step) = own_step(&before.stage) else { continue };
+        let withdrawn = PromotionEvent::Withdrawn { by: None, reason: "not today".into() };
+        let cells = [
+            cell(&before, PromotionEvent::Done(done(step))),
+            cell(&before, failed(step, true)),
+            cell(&before, failed(step, false)),
+            cell(&before, withdrawn),
+        ];
+        rows.push([name].into_iter().chain(cells).collect());
+    }
+    table(&rows)
+}
+
 #[test]
 fn every_state_meets_every_event() {
     let text = format!(
@@ -220,12 +237,14 @@ fn every_state_meets_every_event() {
          A failure of the step under way, by what ran before (with `automatic: true`):\n\n{}\n\
          A failure once the database was migrated, or may have been, by what the release before expects:\n\n{}\n\
          What was read running, and whether that is done:\n\n{}\n\
-         The end of a way back:\n\n{}",
+         The end of a way back:\n\n{}\n\
+         A promotion that attests, with an undo record that names a release:\n\n{}",
         main_table(),
         way_back_table(),
         database_table(),
         observed_table(),
         end_table(),
+        attesting_table(),
     );
     insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
         insta::assert_snapshot!("state_by_event", text);

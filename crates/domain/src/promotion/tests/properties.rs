@@ -56,7 +56,7 @@ fn closed(promotion: &Promotion) -> PromotionEvent {
             PromotionEvent::Done(Done::RecordUndo(Undo { database, ..undo(running("old")) }))
         }
         (_, PromotionEvent::Judged(judgement)) => {
-            PromotionEvent::Judged(Judgement { schema: Some(database), ..judgement })
+            PromotionEvent::Judged(Judgement { schema: Some(database), attests: true, ..judgement })
         }
         (_, other) => other,
     }
@@ -75,6 +75,15 @@ fn check_state(now: &Promotion) -> Result<(), TestCaseError> {
     {
         prop_assert!(now.undo.is_some(), "{step} without a record of what to go back to");
         prop_assert!(now.definition.is_some(), "{step} without a candidate");
+    }
+    if let Intent::Perform(step) = now.intent()
+        && step > Step::Admit
+        && step != Step::Discard
+        && let Some(attested) = &now.attested
+    {
+        let back = matches!(now.stage, Stage::Back { .. });
+        prop_assert!(back || !attested.admitted.is_empty(), "{step} without what attests the admission");
+        prop_assert_eq!(now.admission_counts(), !back && matches!(now.stage, Stage::Forward { cancel: None, .. }));
     }
     let in_progress = matches!(now.stage, Stage::Forward { .. } | Stage::Back { .. });
     prop_assert!(!in_progress || (!now.judged.is_empty() && now.judged.iter().all(Judged::passed)));

@@ -5,8 +5,8 @@ use super::{
         Cause, Done, Ended, Intent, Judgement, Kind, Next, Promotion, PromotionEvent, PromotionId, Stage, Status, Step,
     },
     catalogue::{
-        ID, STEPS, admit, approval_wanted, condition, done, every_event, failed, forward, judgement, promotion, states,
-        withdrawal,
+        ID, STEPS, admit, approval_wanted, attachments, condition, done, every_event, failed, forward, judgement,
+        promotion, states, withdrawal,
     },
 };
 use crate::{
@@ -47,6 +47,82 @@ fn a_promotion_that_only_advances_completes() {
     }
 }
 
+/// A judgement that admits, of an environment that attests.
+fn admit_attesting() -> PromotionEvent {
+    match admit(true) {
+        PromotionEvent::Judged(judgement) => PromotionEvent::Judged(Judgement { attests: true, ..judgement }),
+        other => other,
+    }
+}
+
+#[test]
+fn a_promotion_that_attests_takes_two_steps_more_and_a_rollback_never_does() {
+    for (kind, steps) in [(Kind::Promote, &Step::ATTESTING[..]), (Kind::Rollback, &Step::FORWARD[..])] {
+        let mut promotion = fresh(kind);
+        promotion.apply(admit_attesting(), at(1)).unwrap();
+        for (second, step) in (2..).zip(steps) {
+            assert_eq!(promotion.intent(), Intent::Perform(*step), "{kind:?}");
+            let counts = kind == Kind::Promote && *step > Step::Admit;
+            assert_eq!(promotion.admission_counts(), counts, "{kind:?} at {step}");
+            promotion.apply(PromotionEvent::Done(done(*step)), at(second)).unwrap();
+        }
+        assert_eq!(promotion.status(), Status::Completed);
+        assert_eq!(promotion.admission_counts(), kind == Kind::Promote);
+        let attested = promotion.attested.map(|attested| (attested.admitted, attested.verified));
+        assert_eq!(attested, (kind == Kind::Promote).then(|| (attachments(), attachments())));
+    }
+}
+
+#[test]
+fn what_was_attested_is_withdrawn_on_every_way_that_ends_otherwise_than_live() {
+    for (at_step, automatic) in Step::ATTESTING.into_iter().flat_map(|step| [(step, true), (step, false)]) {
+        let mut promotion = fresh(Kind::Promote);
+        promotion.apply(admit_attesting(), at(1)).unwrap();
+        while promotion.intent() != Intent::Perform(at_step) {
+            let Intent::Perform(step) = promotion.intent() else { panic!("{at_step}") };
+            promotion.apply(PromotionEvent::Done(done(step)), at(2)).unwrap();
+        }
+        promotion.apply(failed(at_step, automatic), at(3)).unwrap();
+        let mut withdrawn = false;
+        while let Intent::Perform(step) = promotion.intent() {
+            assert!(!promotion.admission_counts(), "{at_step}: it counts on the way back at {step}");
+            withdrawn |= step == Step::WithdrawAdmission;
+            promotion.apply(PromotionEvent::Done(done(step)), at(4)).unwrap();
+        }
+        assert_eq!(withdrawn, !matches!(at_step, Step::Copy | Step::Retire), "{at_step}");
+        assert_eq!(promotion.admission_counts(), at_step == Step::Retire, "{at_step}");
+        let discarded = promotion.timeline.iter().any(|moment| moment.what == "discard");
+        assert_eq!(discarded, at_step == Step::Prepare, "{at_step}");
+    }
+}
+
+#[test]
+fn what_a_registry_would_not_remove_is_on_record_and_changes_no_end() {
+    let mut promotion = fresh(Kind::Promote);
+    promotion.apply(admit_attesting(), at(1)).unwrap();
+    for step in [Step::Copy, Step::Admit] {
+        promotion.apply(PromotionEvent::Done(done(step)), at(2)).unwrap();
+    }
+    promotion.apply(failed(Step::TagImmutable, true), at(3)).unwrap();
+    promotion.apply(failed(Step::WithdrawAdmission, true), at(4)).unwrap();
+    assert_eq!(promotion.status(), Status::Failed);
+    let left = promotion.attested.unwrap().left;
+    assert_eq!(left, [(crate::name::ComponentName::only(), "it broke".to_owned())].into());
+}
+
+#[test]
+fn an_attestation_is_of_every_image_of_the_release_and_of_no_other() {
+    let mut promotion = fresh(Kind::Promote);
+    promotion.apply(admit_attesting(), at(1)).unwrap();
+    promotion.apply(PromotionEvent::Done(done(Step::Copy)), at(2)).unwrap();
+    let mut more = attachments();
+    more.insert("web".parse().unwrap(), *more.values().next().unwrap());
+    for attestations in [std::collections::BTreeMap::new(), more] {
+        let refused = promotion.apply(PromotionEvent::Done(super::super::Done::Admit { attestations }), at(3));
+        assert!(refused.unwrap_err().to_string().ends_with("(not every image was attested, or others were)"));
+    }
+}
+
 #[test]
 fn a_judgement_is_kept_and_so_is_the_consent_it_found() {
     let mut promotion = fresh(Kind::Promote);
@@ -71,6 +147,7 @@ fn nothing_is_decided_without_judging_a_gate() {
             policy: digest("policy"),
             next,
             schema: None,
+            attests: false,
             facts: None,
             objects: std::collections::BTreeSet::new(),
         });
@@ -218,7 +295,7 @@ fn every_step_has_one_result_and_one_name() {
     let mut names: Vec<String> = STEPS.iter().map(|step| format!("{step:>4}")).collect();
     for step in STEPS {
         assert_eq!(done(step).step(), step);
-        let live = [Step::Switch, Step::Verify, Step::MoveTags, Step::Retire].contains(&step);
+        let live = [Step::Switch, Step::Verify, Step::AttestVerified, Step::MoveTags, Step::Retire].contains(&step);
         assert_eq!(step.touches_live(), live);
     }
     names.sort();

@@ -11,7 +11,8 @@ use sealift_domain::{
     name::ComponentName,
     policy::ApprovalRule,
     promotion::{
-        Done, Intent, Judgement, Kind, Next, Promotion, PromotionEvent, PromotionId, Step, VerificationSummary, Wait,
+        Attachment, Done, Intent, Judgement, Kind, Next, Promotion, PromotionEvent, PromotionId, Step,
+        VerificationSummary, Wait,
     },
     reference::Pinned,
     schema::AfterMigration,
@@ -135,6 +136,7 @@ pub(super) fn judge(world: &World, id: PromotionId) -> Judgement {
         policy: policy.digest(),
         next,
         schema: facts.schema(),
+        attests: environment.attest.is_some() && promotion.kind == Kind::Promote,
         facts: None,
         objects: std::collections::BTreeSet::new(),
     }
@@ -174,6 +176,12 @@ fn after_migration(world: &World, promotion: &Promotion, previous: &Observed) ->
     Some(AfterMigration { database, previous: world.labels(release).map(schema).into() })
 }
 
+/// An attestation of every image.
+fn attachments(release: &sealift_domain::release::Release) -> BTreeMap<ComponentName, Attachment> {
+    let (statement, envelope, manifest) = (digest("statement"), digest("envelope"), digest("manifest"));
+    release.components().map(|(name, _)| (name.clone(), Attachment { statement, envelope, manifest })).collect()
+}
+
 /// What `step` leaves when it goes well.
 pub(super) fn done(world: &World, id: PromotionId, step: Step, luck: Luck) -> Done {
     let promotion = world.promotion(id);
@@ -182,6 +190,7 @@ pub(super) fn done(world: &World, id: PromotionId, step: Step, luck: Luck) -> Do
     let running = |release| Observed::Running { release, definition: Some(digest("definition")) };
     match step {
         Step::Copy => Done::Copy { bytes: 1000, copied: 3, mounted: 0, skipped: 1, tries: 1 },
+        Step::Admit => Done::Admit { attestations: attachments(&promotion.release) },
         Step::TagImmutable => Done::TagImmutable { tags: BTreeMap::new() },
         Step::RecordUndo => {
             let live = world.ledger.environments.get(&promotion.to).and_then(|record| record.live.clone());
@@ -199,6 +208,7 @@ pub(super) fn done(world: &World, id: PromotionId, step: Step, luck: Luck) -> Do
         Step::Switch if other => Done::Switch { running: running(release(200)) },
         Step::Switch => Done::Switch { running: running(promotion.release.clone()) },
         Step::Verify => Done::Verify(summary()),
+        Step::AttestVerified => Done::AttestVerified { attestations: attachments(&promotion.release) },
         Step::MoveTags => Done::MoveTags { tags: BTreeMap::new(), unmoved: BTreeMap::new() },
         Step::Retire => Done::Retire,
         Step::Discard => Done::Discard,
@@ -206,6 +216,7 @@ pub(super) fn done(world: &World, id: PromotionId, step: Step, luck: Luck) -> Do
         Step::Restore => Done::Restore { running: promotion.undo.as_ref().unwrap().previous.clone() },
         Step::ConfirmRestored => Done::ConfirmRestored(summary()),
         Step::RestoreTags => Done::RestoreTags { left: Vec::new(), unmoved: BTreeMap::new() },
+        Step::WithdrawAdmission => Done::WithdrawAdmission { left: BTreeMap::new() },
     }
 }
 

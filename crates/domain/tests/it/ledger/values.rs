@@ -13,12 +13,13 @@ use sealift_domain::{
     name::{ComponentName, EnvironmentName, PersonId},
     notice::NoticeKind,
     personal::{Personal, Salt},
-    policy::{ApprovalRule, Contact, Environment, Excluded, Person, Policy, RollbackRule},
+    policy::{ApprovalRule, AttestRule, Contact, Environment, Excluded, Person, Policy, RollbackRule},
     promotion::{Kind, PromotionId, Request, Requester},
     quantity::Period,
     record::Build,
     release::Release,
     schema::{COMPATIBLE_LABEL, SCHEMA_LABEL, Schema},
+    signature::PublicKey,
 };
 
 /// An instant `seconds` after a fixed one.
@@ -118,6 +119,10 @@ pub(super) fn image(digest: Digest, labels: Option<(u64, u64)>) -> Image {
     Image { digest, media_type: "m".into(), platforms: vec![platform], annotations: BTreeMap::new() }
 }
 
+fn key() -> PublicKey {
+    PublicKey::from_canonical_pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").unwrap()
+}
+
 fn environment_policy(from: Option<EnvironmentName>, approvals: u32) -> Environment {
     let rule = ApprovalRule {
         roles: ["lead".parse().unwrap()].into(),
@@ -140,6 +145,8 @@ fn environment_policy(from: Option<EnvironmentName>, approvals: u32) -> Environm
         migrate: None,
         verify: Vec::new(),
         rollback: RollbackRule::default(),
+        // Histories with the one policy and with the other have promotions that attest and promotions that do not.
+        attest: (approvals > 1).then(|| AttestRule { keys: vec![key()], legacy_att: false }),
     }
 }
 

@@ -19,7 +19,10 @@ use sealift_domain::{
 };
 use sealift_engine::ports::{
     copy::{Copied, CopyObserver, CopyPlan, CopyRequest},
-    registry::{RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence, TagMode},
+    registry::{
+        Detached, NewReferrer, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence,
+        TagMode,
+    },
 };
 use serde_json::{Value, json};
 
@@ -185,6 +188,22 @@ impl Registry for FakeRegistry {
     }
 
     async fn tag(&self, _: &Pinned, _: &Tag, _: TagMode) -> Result<(), RegistryError> {
+        unsupported()
+    }
+
+    async fn attach(&self, _: &Pinned, _: &NewReferrer) -> Result<Digest, RegistryError> {
+        unsupported()
+    }
+
+    async fn detach(&self, _: &Pinned, _: Digest) -> Result<Detached, RegistryError> {
+        unsupported()
+    }
+
+    async fn add_envelope(&self, _: &Pinned, _: &[u8], _: &str) -> Result<(), RegistryError> {
+        unsupported()
+    }
+
+    async fn drop_envelope(&self, _: &Pinned, _: Digest) -> Result<(), RegistryError> {
         unsupported()
     }
 

@@ -1,5 +1,6 @@
 //! The steps. Each file does one stretch of the road: the registry's side, the deployment, the verification, the way back.
 
+mod attest;
 mod back;
 mod deploy;
 mod images;
@@ -124,7 +125,13 @@ impl Worker<'_> {
         fence: u64,
     ) -> Result<Outcome, StepError> {
         let context = Context { ledger, promotion, step, fence };
+        if matches!(step, Step::Migrate | Step::Prepare | Step::Switch) {
+            self.admitted(&context).await?;
+        }
         match step {
+            Step::Admit => self.admit(&context).await,
+            Step::AttestVerified => self.attest_verified(&context).await,
+            Step::WithdrawAdmission => self.withdraw_admission(&context).await,
             Step::Copy => self.copy(&context).await,
             Step::TagImmutable => self.tag_immutable(&context).await,
             Step::RecordUndo => self.record_undo(&context).await,

@@ -46,6 +46,7 @@ pub(crate) fn made_up(clock: Arc<TurnedClock>) -> Result<World, Failed> {
         notifiers: std::collections::BTreeMap::new(),
         signatures: wiring::signatures(),
         evidence: wiring::evidence(),
+        attestor: Arc::new(sealift::promotion_keys::PromotionKeys::none()),
         sources: wiring::sources(),
         clock,
         host: Arc::new(ThisHost::new()),

@@ -71,6 +71,8 @@ const NO_TIME: u64 = 50;
 fn phase(step: Step) -> &'static str {
     match step {
         Step::Copy => "copy",
+        Step::Admit | Step::AttestVerified => "attest",
+        Step::WithdrawAdmission => "withdraw",
         Step::TagImmutable | Step::MoveTags => "tags",
         Step::RecordUndo => "undo",
         Step::Migrate => "migrate",
@@ -240,7 +242,7 @@ impl Phases {
         let time = time_of(took);
         let simple = |text: &str| vec![row(Mark::Ok, phase(step), text.to_owned(), time.clone())];
         let rows = match step {
-            Step::Copy | Step::Switch => simple(found),
+            Step::Copy | Step::Switch | Step::Admit | Step::AttestVerified => simple(found),
             Step::Migrate if found == "none to run" => Vec::new(),
             Step::Migrate => simple(found),
             Step::RecordUndo | Step::Retire => Vec::new(),
@@ -258,6 +260,12 @@ impl Phases {
                 vec![Row { aside, ..row(Mark::Ok, "verify", text, time) }]
             }
             Step::Discard => vec![row(Mark::Back, "discard", found.to_owned(), time)],
+            // Between the release before and its tags: the line about those is still to come.
+            Step::WithdrawAdmission => {
+                let line = row(Mark::Back, "withdraw", found.to_owned(), time);
+                self.goes_on(took);
+                return vec![line];
+            }
             Step::Prepare | Step::Restore => return self.goes_on(took),
             Step::ConfirmRestored => {
                 found.clone_into(&mut self.back.words);
@@ -308,7 +316,8 @@ impl Phases {
         let time = time_of(self.phase_took(took));
         self.running = None;
         // What cannot be cleared away changes nothing about what is live.
-        let mark = if matches!(step, Step::Retire | Step::Discard) { Mark::Warn } else { Mark::Bad };
+        let mark =
+            if matches!(step, Step::Retire | Step::Discard | Step::WithdrawAdmission) { Mark::Warn } else { Mark::Bad };
         vec![row(mark, phase(step), why.to_owned(), time)]
     }
 }
