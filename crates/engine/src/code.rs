@@ -14,6 +14,9 @@ pub const VERIFICATION: &str = "E0410";
 /// A tag template gives no tag.
 pub const TAG_TEMPLATE: &str = "E0411";
 
+/// The policy does not have a way around the usual one.
+pub const NO_SUCH_WAY: &str = "E0611";
+
 /// The code of a registry's failure.
 pub fn of_registry(kind: RegistryErrorKind) -> &'static str {
     match kind {

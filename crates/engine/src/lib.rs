@@ -1,5 +1,6 @@
 //! The use cases of Sealift. They decide with `sealift-domain`, act through [`ports`], and append to the log.
 
+pub mod act;
 pub mod audit;
 pub mod book;
 mod checks;
@@ -8,6 +9,7 @@ pub mod database;
 pub mod decide;
 pub mod edges;
 pub mod error;
+pub mod exceptions;
 pub mod gather;
 pub mod init;
 pub mod judge;
@@ -17,6 +19,7 @@ pub mod outbox;
 pub mod places;
 pub mod ports;
 pub mod progress;
+pub mod proposal;
 pub mod record;
 pub mod rehearse;
 pub mod request;

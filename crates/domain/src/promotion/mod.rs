@@ -22,7 +22,10 @@ pub use apply::IllegalEvent;
 pub(crate) use apply::PAST_DATABASE;
 pub use event::{Judgement, Next, PromotionEvent, Request};
 pub use intent::Intent;
-pub use state::{Cause, Ended, Kind, Moment, Promotion, PromotionId, Requester, Stage, Status, Wait};
+pub use state::{
+    Cause, Closed, Ended, FollowUp, FreezeOverride, Kind, Moment, Promotion, PromotionId, Requester, Stage, Status,
+    Wait,
+};
 pub use step::{Done, Step, VerificationSummary};
 
 #[cfg(test)]

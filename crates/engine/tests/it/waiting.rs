@@ -18,7 +18,13 @@ fn with_approval() -> sealift_domain::policy::Policy {
     let lead: sealift_domain::name::Role = "lead".parse().unwrap();
     let person = Person { roles: [lead.clone()].into(), ssh: ["ssh-ed25519 AAAA".to_owned()].into() };
     policy.people.insert("ana".parse().unwrap(), person);
-    let rule = ApprovalRule { roles: [lead].into(), count: 1, expires: Period::from_secs(3600), not: BTreeSet::new() };
+    let rule = ApprovalRule {
+        roles: [lead].into(),
+        count: 1,
+        expires: Period::from_secs(3600),
+        not: BTreeSet::new(),
+        accepts: ApprovalRule::default_accepts(),
+    };
     policy.environments.get_mut(&environment("production")).unwrap().approval = Some(rule);
     policy
 }
@@ -35,12 +41,19 @@ async fn staged(policy: sealift_domain::policy::Policy) -> Stage {
 async fn approve(stage: &Stage, id: sealift_domain::promotion::PromotionId) {
     let book = stage.book().await;
     let ledger = book.ledger().await.unwrap();
-    let statement =
-        decide::statement(&ledger, id, &"ana".parse().unwrap(), Verdict::Approve, stage.clock.now(), "n".into())
-            .unwrap();
+    let statement = decide::statement(
+        &ledger,
+        id,
+        &"ana".parse().unwrap(),
+        (Verdict::Approve, None),
+        stage.clock.now(),
+        "n".into(),
+    )
+    .unwrap();
     let bytes = serde_json::to_vec(&statement).unwrap();
     let world = stage.world("approver");
-    assert_eq!(decide::accept(&book, world.signatures.as_ref(), &bytes, b"signature", None).await.unwrap(), id);
+    let signed = sealift_engine::act::Signed { statement: bytes, signature: b"signature".to_vec() };
+    assert_eq!(decide::accept(&book, world.signatures.as_ref(), &signed).await.unwrap(), id);
 }
 
 #[tokio::test]
@@ -133,11 +146,17 @@ async fn what_cannot_follow_is_never_written() {
     assert_eq!(stage.run(id).await, Status::Pending);
     let book = stage.book().await;
     let ledger = book.ledger().await.unwrap();
-    let mut statement =
-        decide::statement(&ledger, id, &"ana".parse().unwrap(), Verdict::Approve, stage.clock.now(), "n".into())
-            .unwrap();
+    let mut statement = decide::statement(
+        &ledger,
+        id,
+        &"ana".parse().unwrap(),
+        (Verdict::Approve, None),
+        stage.clock.now(),
+        "n".into(),
+    )
+    .unwrap();
     statement.promotion.0 += 1;
-    let approval = Approval { statement, proof: proof(), at: stage.clock.now() };
+    let approval = Approval { statement, proof: proof(), at: stage.clock.now(), revoked: None };
     let changed =
         PromotionChanged { promotion: id, lease: None, cost: None, change: PromotionEvent::Approved(approval) };
     let event = Event::Promotion(Box::new(changed));
