@@ -425,7 +425,7 @@ impl Log for Yielding {
     }
 }
 
-struct NoSignatures;
+pub(crate) struct NoSignatures;
 
 impl Signatures for NoSignatures {
     fn verify(&self, _: &str, _: &str, _: &[u8], _: &[u8]) -> Result<(), String> {

@@ -5,6 +5,7 @@
 
 mod cosign;
 mod damaged;
+mod oidc;
 mod openssh;
 mod security_key;
 mod support;

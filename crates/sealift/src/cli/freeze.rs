@@ -130,7 +130,7 @@ async fn override_freeze(
     let done = exceptions::override_freeze(&session.book, signatures, &signed).await.map_err(engine)?;
     let words = match done.missing {
         0 => format!("promotion {id} is not stopped by this freeze\nnext: sealift promote --to {environment}"),
-        more => format!("signed; {more} more must sign: `sealift freeze override {environment} --promotion {id}`"),
+        more => format!("signed; {more} more must sign: `sealift freeze override {environment} --reason \"…\"`"),
     };
     say(shell, global, &words, json!({"promotion": id, "freeze": done.freeze, "missing": done.missing}));
     Ok(())

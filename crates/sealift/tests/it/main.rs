@@ -1,6 +1,7 @@
 //! The program as a whole: one test binary, a module for each subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod approvals;
 mod architecture;
 mod baseline;
 mod certificates;
@@ -13,6 +14,7 @@ mod costs;
 mod demo;
 mod dependencies;
 mod engine;
+mod exceptions;
 mod exits;
 mod fixture_log;
 mod glossary;
@@ -23,6 +25,7 @@ mod output;
 mod place;
 mod policy;
 mod promotion_requests;
+mod proposals;
 mod proxy;
 mod race;
 mod reach;
@@ -35,4 +38,5 @@ mod schema;
 mod second_engine;
 mod signature;
 mod webhook;
+mod who_asks;
 mod workflow;
