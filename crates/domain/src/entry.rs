@@ -196,11 +196,11 @@ mod tests {
     };
 
     fn entry() -> Entry {
-        let hold = Hold { scope: HoldScope::Digest(Digest::of(b"x")), reason: "broken".into() };
+        let hold = Hold { scope: HoldScope::Digest(Digest::of(b"x")), reason: "broken".into(), by: None };
         Entry {
             time: "2026-01-01T00:00:00Z".parse().unwrap(),
             actor: Personal::new("ana@laptop", Salt([1; 32])),
-            event: Event::HoldPlaced(HoldPlaced { hold }),
+            event: Event::HoldPlaced(HoldPlaced { hold, proof: None }),
         }
     }
 

@@ -30,6 +30,12 @@ pub(crate) const SNAPSHOT: &str = "snapshot";
 pub enum Event {
     /// The policy that counts from here on.
     PolicyAccepted(Box<PolicyAccepted>),
+    /// Somebody wants another policy.
+    PolicyProposed(Box<PolicyProposed>),
+    /// A person accepts a proposed policy; others are still wanted.
+    PolicySigned(PolicySigned),
+    /// A proposed policy is refused.
+    PolicyRejected(PolicyRejected),
     /// An artifact was built.
     BuildRecorded(Build),
     /// A release runs somewhere without our having brought it there.
@@ -75,6 +81,55 @@ pub struct PolicyAccepted {
     /// Who accepted it and how we know; empty for the first one, which is trusted on first use.
     #[serde(default)]
     pub accepted_by: BTreeMap<PersonId, Proof>,
+    /// Whether the ledger keeps from here on since when each key is registered. Policies that were accepted before that was
+    /// kept have no such field, and everybody in them counts as registered for ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub registers: bool,
+    /// The proposal that it was, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<u64>,
+}
+
+/// See [`Event::PolicyProposed`]. The index of this leaf is the proposal's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyProposed {
+    /// The policy.
+    pub policy: Policy,
+    /// How to reach its people.
+    #[serde(default)]
+    pub contacts: BTreeMap<PersonId, Contact>,
+    /// Who proposes it.
+    pub by: PersonId,
+    /// Why.
+    pub reason: String,
+    /// How we know.
+    pub proof: Proof,
+    /// When it lapses.
+    pub expires_at: Timestamp,
+}
+
+/// See [`Event::PolicySigned`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySigned {
+    /// Which.
+    pub proposal: u64,
+    /// Who.
+    pub by: PersonId,
+    /// How we know.
+    pub proof: Proof,
+}
+
+/// See [`Event::PolicyRejected`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRejected {
+    /// Which.
+    pub proposal: u64,
+    /// Who.
+    pub by: PersonId,
+    /// Why.
+    pub reason: String,
+    /// How we know.
+    pub proof: Proof,
 }
 
 /// See [`Event::DeploymentRecorded`].
@@ -218,6 +273,9 @@ pub struct LeaseReleased {
 pub struct HoldPlaced {
     /// The hold.
     pub hold: Hold,
+    /// How we know who placed it, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// See [`Event::HoldReleased`].
@@ -227,6 +285,12 @@ pub struct HoldReleased {
     pub scope: HoldScope,
     /// Why.
     pub reason: String,
+    /// Who released it, if they proved who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PersonId>,
+    /// How we know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// See [`Event::FreezePlaced`].
@@ -264,6 +328,9 @@ impl Event {
     pub fn kind(&self) -> String {
         match self {
             Self::PolicyAccepted(_) => "policy-accepted".into(),
+            Self::PolicyProposed(_) => "policy-proposed".into(),
+            Self::PolicySigned(_) => "policy-signed".into(),
+            Self::PolicyRejected(_) => "policy-rejected".into(),
             Self::BuildRecorded(_) => "build-recorded".into(),
             Self::DeploymentRecorded(_) => "deployment-recorded".into(),
             Self::DatabaseRecorded(_) => "database-recorded".into(),
@@ -287,7 +354,11 @@ impl Event {
     pub fn each_personal(&mut self, visit: &mut dyn FnMut(&mut Personal)) {
         match self {
             Self::PolicyAccepted(accepted) => each_contact(&mut accepted.contacts, visit),
-            Self::Snapshot(ledger) => each_contact(&mut ledger.contacts, visit),
+            Self::PolicyProposed(proposed) => each_contact(&mut proposed.contacts, visit),
+            Self::Snapshot(ledger) => {
+                each_contact(&mut ledger.contacts, visit);
+                ledger.proposals.iter_mut().for_each(|proposal| each_contact(&mut proposal.contacts, visit));
+            }
             _ => {}
         }
     }
@@ -295,7 +366,12 @@ impl Event {
     /// What the event refers to beside the log, other than its own body and openings.
     pub fn evidence(&self) -> Vec<Digest> {
         match self {
-            Self::PolicyAccepted(accepted) => accepted.accepted_by.values().flat_map(proof_objects).collect(),
+            Self::PolicyAccepted(accepted) => accepted.accepted_by.values().flat_map(Proof::objects).collect(),
+            Self::PolicyProposed(proposed) => proposed.proof.objects(),
+            Self::PolicySigned(signed) => signed.proof.objects(),
+            Self::PolicyRejected(rejected) => rejected.proof.objects(),
+            Self::HoldPlaced(placed) => placed.proof.iter().flat_map(Proof::objects).collect(),
+            Self::HoldReleased(released) => released.proof.iter().flat_map(Proof::objects).collect(),
             Self::DeploymentRecorded(recorded) => recorded.definition.into_iter().chain(recorded.report).collect(),
             Self::EvidenceRecorded(recorded) => vec![recorded.object],
             Self::Promotion(changed) => promotion_evidence(&changed.change),
@@ -311,23 +387,16 @@ fn each_contact(contacts: &mut BTreeMap<PersonId, Contact>, visit: &mut dyn FnMu
     }
 }
 
-fn proof_objects(proof: &Proof) -> Vec<Digest> {
-    let Proof::Sshsig { statement, signature, .. } = proof;
-    vec![*statement, *signature]
-}
-
 fn promotion_evidence(event: &PromotionEvent) -> Vec<Digest> {
-    use crate::promotion::{Done, Requester};
+    use crate::promotion::Done;
     match event {
-        PromotionEvent::Requested(request) => match &request.requester {
-            Requester::Person { proof, .. } => proof_objects(proof),
-            Requester::Unknown => Vec::new(),
-        },
+        PromotionEvent::Requested(request) => request.requester.proof().map(Proof::objects).unwrap_or_default(),
         PromotionEvent::Judged(judgement) => {
             judgement.facts.into_iter().chain(judgement.objects.iter().copied()).collect()
         }
-        PromotionEvent::Approved(approval) => proof_objects(&approval.proof),
-        PromotionEvent::Rejected { proof, .. } => proof_objects(proof),
+        PromotionEvent::Approved(approval) | PromotionEvent::Revoked(approval) => approval.proof.objects(),
+        PromotionEvent::FreezeOverridden(given) => given.proof.objects(),
+        PromotionEvent::Rejected { proof, .. } | PromotionEvent::FollowUpClosed { proof, .. } => proof.objects(),
         PromotionEvent::Done(Done::Prepare { definition }) => vec![*definition],
         PromotionEvent::Done(Done::Admit { attestations } | Done::AttestVerified { attestations }) => {
             attestations.values().map(|attachment| attachment.envelope).collect()

@@ -1,10 +1,17 @@
 //! Freezes and holds: reasons why nothing, or one thing, may enter an environment.
 
+mod weekly;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, name::EnvironmentName};
+pub use weekly::{Recurring, UnknownZone, Weekly};
+
+use crate::{
+    digest::Digest,
+    name::{EnvironmentName, PersonId},
+};
 
 /// A window in which entry is denied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +25,25 @@ pub struct Freeze {
     pub until: Timestamp,
     /// Why.
     pub reason: String,
+}
+
+/// When entry is denied: once, or every week.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum FreezeRule {
+    /// Once.
+    Once(Freeze),
+    /// Every week.
+    Every(Recurring),
+}
+
+/// A freeze that persons, as many as the policy wants, will not let stop a promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overridden {
+    /// The freeze: [`Freeze::digest`].
+    pub freeze: Digest,
+    /// Who signed.
+    pub by: Vec<PersonId>,
 }
 
 /// What a hold blocks.
@@ -37,12 +63,33 @@ pub struct Hold {
     pub scope: HoldScope,
     /// Why.
     pub reason: String,
+    /// Who placed it; `None` if a failure did, or somebody who did not prove who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PersonId>,
 }
 
 impl Freeze {
     /// Whether `now` lies in the window; its end does not.
     pub fn covers(&self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
+    }
+
+    /// What names this window with its reason: the digest of its JSON form.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).unwrap_or_else(|why| format!("{self:?} {why}").into_bytes()))
+    }
+}
+
+impl FreezeRule {
+    /// The window that covers `now`, or the next one; for a freeze that comes once, that one.
+    ///
+    /// # Errors
+    /// The time zone is not known.
+    pub fn window(&self, now: Timestamp) -> Result<Freeze, UnknownZone> {
+        match self {
+            Self::Once(freeze) => Ok(freeze.clone()),
+            Self::Every(every) => every.window(now),
+        }
     }
 }
 

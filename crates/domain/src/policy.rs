@@ -1,14 +1,23 @@
 //! The policy: people, environments, and what it takes to enter each of them. It counts as last accepted in the log.
 
+mod expedited;
+mod identity;
+mod validate;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use expedited::{Expedited, NEVER_WAIVED, OverrideRule};
+pub use identity::IdentityProvider;
+pub use validate::PolicyError;
+
 use crate::{
+    approval::ProofKind,
     check::Check,
     digest::Digest,
-    freeze::Freeze,
+    freeze::FreezeRule,
     gate::Gates,
     name::{AppName, ChannelName, ComponentName, EnvironmentName, PersonId, Role},
     notice::NoticeKind,
@@ -30,6 +39,9 @@ pub struct Policy {
     /// The people who may sign.
     #[serde(default)]
     pub people: BTreeMap<PersonId, Person>,
+    /// Who may say which workload asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<IdentityProvider>,
     /// The environments by name. Their order is told by `from`.
     pub environments: BTreeMap<EnvironmentName, Environment>,
     /// Where notices go, and which.
@@ -74,9 +86,15 @@ pub struct Environment {
     /// Whose consent is needed; `None` was written as `approval: none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalRule>,
+    /// Whose consent is needed, and what may be waived, where a promotion cannot wait; `None` if there is no such way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expedited: Option<Expedited>,
     /// When nothing may enter.
     #[serde(default)]
-    pub freezes: Vec<Freeze>,
+    pub freezes: Vec<FreezeRule>,
+    /// Who can let one promotion through a freeze; `None` if nobody can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_override: Option<OverrideRule>,
     /// A command to run once from the candidate before the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate: Option<Vec<String>>,
@@ -117,6 +135,9 @@ pub struct ApprovalRule {
     /// Who may not approve.
     #[serde(default = "ApprovalRule::default_not")]
     pub not: BTreeSet<Excluded>,
+    /// Which kinds of proof count.
+    #[serde(default = "ApprovalRule::default_accepts", skip_serializing_if = "ApprovalRule::is_default_accepts")]
+    pub accepts: BTreeSet<ProofKind>,
 }
 
 /// Somebody who may not approve.
@@ -127,6 +148,10 @@ pub enum Excluded {
     Requester,
     /// Who wrote the source commit.
     Author,
+    /// Who put the source commit into the repository.
+    Committer,
+    /// Who started the run that built the image.
+    Actor,
 }
 
 /// How an environment goes back.
@@ -153,6 +178,16 @@ impl ApprovalRule {
     fn default_not() -> BTreeSet<Excluded> {
         BTreeSet::from([Excluded::Requester])
     }
+
+    /// Signatures, and nothing weaker.
+    pub fn default_accepts() -> BTreeSet<ProofKind> {
+        BTreeSet::from([ProofKind::Sshsig])
+    }
+
+    // The default is left out of the policy's digest, so that policies accepted before it existed keep theirs.
+    fn is_default_accepts(accepts: &BTreeSet<ProofKind>) -> bool {
+        *accepts == Self::default_accepts()
+    }
 }
 
 impl RollbackRule {
@@ -171,109 +206,12 @@ impl Default for RollbackRule {
     }
 }
 
-/// What makes a policy impossible.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// `from` names no environment.
-    #[error("environment `{environment}` comes from `{from}`, which does not exist")]
-    UnknownFrom {
-        /// The environment that says so.
-        environment: EnvironmentName,
-        /// What it names.
-        from: EnvironmentName,
-    },
-    /// `from` leads in a circle.
-    #[error("environment `{0}` comes, in the end, from itself")]
-    Circle(EnvironmentName),
-    /// The environments do not have the same components.
-    #[error("environment `{environment}` has other components than `{from}`; a release moves as one")]
-    Components {
-        /// The environment.
-        environment: EnvironmentName,
-        /// Where it comes from.
-        from: EnvironmentName,
-    },
-    /// Nobody could ever approve.
-    #[error(
-        "environment `{environment}` wants {count} approvals by {roles}, and {people} of its people have such a role"
-    )]
-    NoApprovers {
-        /// The environment.
-        environment: EnvironmentName,
-        /// How many are wanted.
-        count: u32,
-        /// The roles, for people.
-        roles: String,
-        /// How many people there are.
-        people: usize,
-    },
-    /// Two people share a key, so that one could sign as two.
-    #[error("`{0}` and `{1}` have the same SSH key: two persons need two keys")]
-    SharedKey(PersonId, PersonId),
-}
-
 impl Policy {
     /// The digest that approvals are bound to: that of the policy's JSON form.
     pub fn digest(&self) -> Digest {
         // Maps with text keys and plain values always serialise; were that ever untrue, no two policies may look alike.
         let bytes = serde_json::to_vec(self).unwrap_or_else(|e| format!("{self:?} {e}").into_bytes());
         Digest::of(&bytes)
-    }
-
-    /// Checks what the shape of the configuration cannot say.
-    pub fn validate(&self) -> Result<(), PolicyError> {
-        for (name, environment) in &self.environments {
-            self.validate_origin(name, environment)?;
-            self.validate_approvers(name, environment)?;
-        }
-        self.validate_keys()
-    }
-
-    fn validate_origin(&self, name: &EnvironmentName, environment: &Environment) -> Result<(), PolicyError> {
-        let Some(from) = &environment.from else { return Ok(()) };
-        let Some(origin) = self.environments.get(from) else {
-            return Err(PolicyError::UnknownFrom { environment: name.clone(), from: from.clone() });
-        };
-        if !origin.components.keys().eq(environment.components.keys()) {
-            return Err(PolicyError::Components { environment: name.clone(), from: from.clone() });
-        }
-        let mut steps = 0;
-        let mut at = Some(from);
-        while let Some(here) = at {
-            steps += 1;
-            if here == name || steps > self.environments.len() {
-                return Err(PolicyError::Circle(name.clone()));
-            }
-            at = self.environments.get(here).and_then(|e| e.from.as_ref());
-        }
-        Ok(())
-    }
-
-    fn validate_approvers(&self, name: &EnvironmentName, environment: &Environment) -> Result<(), PolicyError> {
-        let Some(rule) = &environment.approval else { return Ok(()) };
-        let people = self.people.values().filter(|p| !p.roles.is_disjoint(&rule.roles)).count();
-        if rule.count == 0 || people < rule.count as usize {
-            let roles: Vec<&str> = rule.roles.iter().map(Role::as_str).collect();
-            return Err(PolicyError::NoApprovers {
-                environment: name.clone(),
-                count: rule.count,
-                roles: roles.join(" or "),
-                people,
-            });
-        }
-        Ok(())
-    }
-
-    fn validate_keys(&self) -> Result<(), PolicyError> {
-        let mut owners: BTreeMap<&str, &PersonId> = BTreeMap::new();
-        for (id, person) in &self.people {
-            for key in &person.ssh {
-                if let Some(other) = owners.insert(key, id) {
-                    return Err(PolicyError::SharedKey(other.clone(), id.clone()));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The environments that come from `name`.

@@ -21,6 +21,12 @@ pub struct Build {
     /// Who wrote the source commit, if that is a known person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<PersonId>,
+    /// Who put it into the repository, if that is a known person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committer: Option<PersonId>,
+    /// Who started the run that built it, if that is a known person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<PersonId>,
     /// The version that people call it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,

@@ -55,6 +55,7 @@ pub(crate) fn judged(passed: bool) -> Judged {
         code: Code::new("G003"),
         version: 1,
         finding: Finding { verdict, evidence: Vec::new() },
+        waived: false,
     }
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn request(kind: Kind) -> Request {
         reason: None,
         run_id: None,
         policy: digest("policy"),
+        expedited: false,
     }
 }
 
@@ -101,6 +103,9 @@ pub(crate) fn approval(id: PromotionId, approver: &str, decision: Decision) -> A
         issued_at: at(0),
         expires_at: at(3600),
         nonce: format!("nonce of {approver}"),
+        reason: None,
+        expedited: false,
+        waived: std::collections::BTreeSet::new(),
     };
-    Approval { statement, proof: proof(approver), at: at(1) }
+    Approval { statement, proof: proof(approver), at: at(1), revoked: None }
 }

@@ -1,14 +1,11 @@
 //! Proving that the log is what was written, and that what is shown follows from it.
 
-use sealift_domain::{
-    approval::{APPROVAL_NAMESPACE, Proof},
-    digest::Digest,
-    entry::Leaf,
-    event::Event,
-    ledger::Ledger,
-    promotion::PromotionEvent,
-};
+mod statements;
+
+use jiff::Timestamp;
+use sealift_domain::{digest::Digest, entry::Leaf, event::Event, ledger::Ledger, policy::Policy};
 use serde::Serialize;
+use statements::Claim;
 
 use crate::{
     book::{self, Book},
@@ -27,6 +24,8 @@ pub struct Report {
     pub checkpoints: u64,
     /// Approvals whose signatures were verified again.
     pub approvals: u64,
+    /// Other statements of persons and workloads that were verified again: requests, rejections, policies, holds.
+    pub statements: u64,
     /// Objects that were erased, which retention allows.
     pub erased: usize,
     /// Whether a checkpoint that was kept elsewhere was compared.
@@ -45,44 +44,68 @@ pub async fn verify(book: &Book, signatures: &dyn Signatures, kept: Option<&str>
         let what = "what is shown is not the fold of the entries".to_owned();
         return Err(LogError::Tampered { what, at: None }.into());
     }
+    let counted = verify_signatures(book, signatures, tree.size).await?;
     Ok(Report {
         entries: tree.size,
         root: Digest::from_bytes(tree.root),
         checkpoints: tree.checkpoints,
-        approvals: verify_signatures(book, signatures, tree.size).await?,
+        approvals: counted.approvals,
+        statements: counted.statements,
         erased: tree.erased.len(),
         kept_checkpoint: kept.is_some(),
     })
 }
 
-/// Verifies every approval again from the stored statement and signature.
-async fn verify_signatures(book: &Book, signatures: &dyn Signatures, size: u64) -> Result<u64, EngineError> {
+/// What was verified of what persons signed.
+#[derive(Default)]
+struct Counted {
+    approvals: u64,
+    statements: u64,
+}
+
+/// Verifies every statement again from the stored bytes, each with a key that its author had in the policy of that time.
+async fn verify_signatures(book: &Book, signatures: &dyn Signatures, size: u64) -> Result<Counted, EngineError> {
     let log = book.log();
-    let mut verified = 0;
+    let mut counted = Counted::default();
+    let mut policy: Option<Policy> = None;
     for (index, bytes) in log.leaves(0, size).await?.iter().enumerate() {
         let index = index as u64;
         let leaf = Leaf::parse(bytes).map_err(|source| EngineError::Entry { index, source })?;
-        if leaf.kind != "promotion.approved" {
+        if !statements::is_signed(&leaf.kind) {
             continue;
         }
         let body = book.object(leaf.body).await?;
         let event = leaf.event(body.as_deref()).map_err(|source| EngineError::Entry { index, source })?;
-        let Event::Promotion(changed) = event else { continue };
-        let PromotionEvent::Approved(approval) = changed.change else { continue };
-        let Proof::Sshsig { key, statement, signature } = &approval.proof;
-        let (Some(message), Some(armoured)) = (book.object(*statement).await?, book.object(*signature).await?) else {
-            // Erased after the retention period; the tree above says so.
-            continue;
-        };
-        let tampered = |what: String| EngineError::Log(LogError::Tampered { what, at: Some(index) });
-        signatures
-            .verify(key, APPROVAL_NAMESPACE, &message, &armoured)
-            .map_err(|why| tampered(format!("the signature of an approval does not hold: {why}")))?;
-        let signed = serde_json::to_vec(&approval.statement).unwrap_or_default();
-        if signed != message {
-            return Err(tampered("an approval is not what was signed".to_owned()));
+        for claim in statements::of(&event) {
+            let held = verify_claim(book, signatures, policy.as_ref(), &claim, leaf.time).await?;
+            let held = held.map_err(|what| EngineError::Log(LogError::Tampered { what, at: Some(index) }))?;
+            match (held, claim.is_approval()) {
+                (false, _) => {}
+                (true, true) => counted.approvals += 1,
+                (true, false) => counted.statements += 1,
+            }
         }
-        verified += 1;
+        if let Event::PolicyAccepted(accepted) = event {
+            policy = Some(accepted.policy);
+        }
     }
-    Ok(verified)
+    Ok(counted)
+}
+
+/// Whether a claim was verified; `false` if what it needs was erased after the retention period, and the tree says so.
+async fn verify_claim(
+    book: &Book,
+    signatures: &dyn Signatures,
+    policy: Option<&Policy>,
+    claim: &Claim<'_>,
+    at: Timestamp,
+) -> Result<Result<bool, String>, EngineError> {
+    let mut objects = Vec::new();
+    for digest in claim.proof.objects() {
+        match book.object(digest).await? {
+            Some(bytes) => objects.push(bytes),
+            None => return Ok(Ok(false)),
+        }
+    }
+    Ok(claim.verify(signatures, policy, &objects, at).map(|()| true))
 }

@@ -18,6 +18,8 @@ pub const TAG_TEMPLATE: &str = "E0411";
 pub const NOT_ATTESTED: &str = "E0802";
 /// An image could not be attested.
 pub const ATTESTING: &str = "E0803";
+/// The policy does not have a way around the usual one.
+pub const NO_SUCH_WAY: &str = "E0611";
 
 /// The code of a registry's failure.
 pub fn of_registry(kind: RegistryErrorKind) -> &'static str {

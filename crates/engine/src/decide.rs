@@ -1,15 +1,19 @@
-//! People's decisions on a promotion: approve, reject, cancel.
+//! People's decisions on a promotion: approve, reject, take back, cancel.
 
 use jiff::Timestamp;
 use sealift_domain::{
-    approval::{self, APPROVAL_NAMESPACE, Approval, ApprovalStatement, Decision as Verdict, Proof, STATEMENT_VERSION},
-    digest::Digest,
+    approval::{
+        self, APPROVAL_NAMESPACE, Approval, ApprovalStatement, Decision as Verdict, NotCounted, Proof,
+        STATEMENT_VERSION,
+    },
     ledger::Ledger,
     name::PersonId,
     promotion::{Promotion, PromotionEvent, PromotionId, Stage, Wait},
+    quantity::Period,
 };
 
 use crate::{
+    act::Signed,
     book::{Book, Decision, Draft},
     error::EngineError,
     judge, places,
@@ -22,24 +26,28 @@ pub fn promotion(ledger: &Ledger, id: PromotionId) -> Result<&Promotion, EngineE
     ledger.promotions.get(&id).map(AsRef::as_ref).ok_or(EngineError::NoPromotion(id))
 }
 
-/// What `approver` would sign to decide on a promotion that waits for approval.
+/// What `approver` would sign to decide on a promotion that waits for approval, or to take an approval back.
 pub fn statement(
     ledger: &Ledger,
     id: PromotionId,
     approver: &PersonId,
-    decision: Verdict,
+    (decision, reason): (Verdict, Option<String>),
     now: Timestamp,
     nonce: String,
 ) -> Result<ApprovalStatement, EngineError> {
     let promotion = promotion(ledger, id)?;
     let wrong = |why: &str| EngineError::WrongState { id, status: promotion.status(), why: why.to_owned() };
-    if !matches!(promotion.stage, Stage::Waiting(Wait::Approval { .. })) {
-        return Err(wrong("it does not wait for approval"));
+    match decision {
+        Verdict::Revoke => revocable(promotion, approver)?,
+        Verdict::Approve | Verdict::Reject => {
+            if !matches!(promotion.stage, Stage::Waiting(Wait::Approval { .. })) {
+                return Err(wrong("it does not wait for approval"));
+            }
+        }
     }
-    let environment = places::environment(ledger, &promotion.to)?;
-    let rule = environment.approval.as_ref().ok_or_else(|| wrong("its environment needs no approval"))?;
+    let rule = judge::rule(ledger, promotion)?.ok_or_else(|| wrong("its environment needs no approval"))?;
     let evidence = promotion.evidence.ok_or_else(|| wrong("its gates were never judged"))?;
-    let binding = judge::binding(ledger, promotion, evidence)?;
+    let binding = judge::binding(ledger, promotion, evidence, judge::waived(&promotion.judged))?;
     Ok(ApprovalStatement {
         v: STATEMENT_VERSION,
         promotion: id,
@@ -54,35 +62,56 @@ pub fn statement(
         issued_at: now,
         expires_at: rule.expires.after(now),
         nonce,
+        reason,
+        expedited: binding.expedited,
+        waived: binding.waived,
     })
 }
 
+/// Whether there is an approval of theirs that can still be taken back.
+fn revocable(promotion: &Promotion, approver: &PersonId) -> Result<(), EngineError> {
+    let wrong = |why: String| EngineError::WrongState { id: promotion.id, status: promotion.status(), why };
+    match &promotion.stage {
+        Stage::Judging | Stage::Waiting(_) => {}
+        Stage::Forward { step, .. } if !step.touches_live() => {}
+        Stage::Forward { .. } => return Err(wrong("the switch has begun; roll back instead".to_owned())),
+        Stage::Back { .. } | Stage::Ended(_) => return Err(wrong("there is nothing left to stop".to_owned())),
+    }
+    let theirs = |given: &&Approval| given.statement.approver == *approver && given.revoked.is_none();
+    match promotion.approvals.iter().find(theirs) {
+        Some(_) => Ok(()),
+        None => Err(wrong(format!("`{approver}` has not approved it, so there is nothing to take back"))),
+    }
+}
+
 /// Accepts a signed decision, if it counts.
-pub async fn accept(
-    book: &Book,
-    signatures: &dyn Signatures,
-    bytes: &[u8],
-    signature: &[u8],
-    reason: Option<String>,
-) -> Result<PromotionId, EngineError> {
+pub async fn accept(book: &Book, signatures: &dyn Signatures, signed: &Signed) -> Result<PromotionId, EngineError> {
+    let key = signed.key(signatures)?;
     let statement: ApprovalStatement =
-        serde_json::from_slice(bytes).map_err(|e| EngineError::Statement(e.to_string()))?;
-    let key = signatures.key_of(signature).map_err(EngineError::Signature)?;
-    signatures.verify(&key, APPROVAL_NAMESPACE, bytes, signature).map_err(EngineError::Signature)?;
-    let proof = Proof::Sshsig { key, statement: Digest::of(bytes), signature: Digest::of(signature) };
+        serde_json::from_slice(&signed.statement).map_err(|e| EngineError::Statement(e.to_string()))?;
+    let proof = signed.proof(signatures, key, APPROVAL_NAMESPACE)?;
     book.commit(|ground| {
         let promotion = promotion(ground.ledger, statement.promotion)?;
-        let approval = Approval { statement: statement.clone(), proof: proof.clone(), at: ground.now };
-        check(ground.ledger, promotion, &approval)?;
-        let event = match statement.decision {
-            Verdict::Approve => PromotionEvent::Approved(approval),
+        let (statement, proof) = (statement.clone(), proof.clone());
+        let approval = Approval { statement, proof: proof.clone(), at: ground.now, revoked: None };
+        let event = match approval.statement.decision {
+            Verdict::Revoke => {
+                check_revocation(ground.ledger, promotion, &approval)?;
+                PromotionEvent::Revoked(approval)
+            }
+            Verdict::Approve => {
+                check(ground.ledger, promotion, &approval)?;
+                PromotionEvent::Approved(approval)
+            }
             Verdict::Reject => {
-                let reason = reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-                PromotionEvent::Rejected { by: statement.approver.clone(), reason, proof: proof.clone() }
+                check(ground.ledger, promotion, &approval)?;
+                let reason = approval.statement.reason.clone().filter(|reason| !reason.trim().is_empty());
+                let reason = reason.ok_or_else(|| EngineError::Statement("a rejection says why".to_owned()))?;
+                PromotionEvent::Rejected { by: approval.statement.approver, reason, proof }
             }
         };
-        let evidence = vec![bytes.to_vec(), signature.to_vec()];
-        Ok(Decision { drafts: vec![Draft { event: change(promotion.id, event), evidence }], value: promotion.id })
+        let draft = Draft { event: change(promotion.id, event), evidence: signed.objects() };
+        Ok(Decision { drafts: vec![draft], value: promotion.id })
     })
     .await
 }
@@ -94,14 +123,47 @@ fn check(ledger: &Ledger, promotion: &Promotion, approval: &Approval) -> Result<
     if !matches!(promotion.stage, Stage::Judging | Stage::Waiting(_)) {
         return Err(wrong("it waits for no decision"));
     }
-    let policy = places::policy(ledger)?;
-    let environment = places::environment(ledger, &promotion.to)?;
-    let rule = environment.approval.as_ref().ok_or_else(|| wrong("its environment needs no approval"))?;
+    let voters = ledger.voters().ok_or(EngineError::NotInitialised)?;
+    let rule = judge::rule(ledger, promotion)?.ok_or_else(|| wrong("its environment needs no approval"))?;
     let evidence = promotion.evidence.ok_or_else(|| wrong("its gates were never judged"))?;
-    let binding = judge::binding(ledger, promotion, evidence)?;
+    let binding = judge::binding(ledger, promotion, evidence, judge::waived(&promotion.judged))?;
     let parties = judge::parties(ledger, promotion);
-    approval::counts(approval, rule, &binding, &policy.people, &parties, approval.at)
+    approval::counts(approval, &rule, &binding, voters, &parties, approval.at)
         .map_err(|why| EngineError::NotCounted { by: approval.statement.approver.clone(), why })
+}
+
+/// Whether a revocation is the approver's own and was signed now. It needs no more: stopping is the safe direction, and what
+/// it was bound to may be exactly what changed.
+fn check_revocation(ledger: &Ledger, promotion: &Promotion, given: &Approval) -> Result<(), EngineError> {
+    let statement = &given.statement;
+    let by = || statement.approver.clone();
+    let not = |why| Err(EngineError::NotCounted { by: by(), why });
+    revocable(promotion, &statement.approver)?;
+    if statement.v != STATEMENT_VERSION {
+        return not(NotCounted::Version(statement.v));
+    }
+    if statement.app != places::policy(ledger)?.app {
+        return not(NotCounted::Other("application"));
+    }
+    if given.at >= statement.expires_at {
+        return not(NotCounted::Expired(statement.expires_at));
+    }
+    if statement.issued_at > Period::from_secs(60).after(given.at) {
+        return not(NotCounted::Future(statement.issued_at));
+    }
+    // One that is older than the approval was for the one before, which may have been taken back with it already.
+    let theirs = promotion.approvals.iter().filter(|before| before.statement.approver == statement.approver);
+    if theirs.filter(|before| before.revoked.is_none()).any(|before| before.statement.issued_at > statement.issued_at) {
+        return not(NotCounted::Other("approval, an earlier one"));
+    }
+    let Proof::Sshsig { key, .. } = &given.proof else {
+        return not(NotCounted::Unverifiable(given.proof.as_str()));
+    };
+    match places::policy(ledger)?.owner_of_key(key) {
+        Some((owner, _)) if *owner == statement.approver => Ok(()),
+        Some(_) => not(NotCounted::ForeignKey(by())),
+        None => not(NotCounted::Stranger(by())),
+    }
 }
 
 /// Ends a promotion that has not switched yet. Stopping needs no proof: it is the safe direction.

@@ -103,6 +103,38 @@ pub enum EngineError {
         /// What was found instead.
         why: String,
     },
+    /// The policy does not have this way around the usual one.
+    #[error("the policy has no `{key}` for {environment}, so there is no such way")]
+    NoSuchWay {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The key that would open it.
+        key: &'static str,
+    },
+    /// A freeze is in a time zone that this program does not know.
+    #[error(
+        "a freeze of {environment} is in the time zone `{zone}`, which this version does not know: nobody can say whether it is frozen"
+    )]
+    UnknownZone {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The name.
+        zone: String,
+    },
+    /// A person may not do that.
+    #[error("`{who}` may not do that: {why}")]
+    MayNot {
+        /// Who.
+        who: PersonId,
+        /// Why.
+        why: String,
+    },
+    /// There is no such open proposal.
+    #[error("there is no open proposal {0}: it was accepted, refused or has lapsed, or the policy changed since")]
+    NoProposal(u64),
+    /// An identity provider's token does not prove who asks.
+    #[error("the token does not say who asks: {0}")]
+    Token(String),
     /// A signature does not hold.
     #[error("the signature does not hold: {0}")]
     Signature(String),

@@ -1,18 +1,21 @@
 //! The policy in the log: trusted on first use, changed only by those whom it names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_domain::{
     approval::{POLICY_NAMESPACE, Proof},
     digest::Digest,
     event::{Event, PolicyAccepted},
+    ledger::Ledger,
     name::PersonId,
-    policy::{Contact, Policy},
+    policy::{ApprovalRule, Contact, Excluded, Policy},
 };
 
 use crate::{
+    act::Signed,
     book::{Book, Decision, Draft},
     error::EngineError,
+    places,
     ports::signature::Signatures,
 };
 
@@ -23,10 +26,21 @@ pub struct Acceptance {
     pub signature: Vec<u8>,
 }
 
-/// The bytes that a person signs to accept `new` in place of `old`.
-pub fn acceptance(old: &Policy, new: &Policy) -> Vec<u8> {
-    format!("{{\"v\":1,\"app\":\"{}\",\"replaces\":\"{}\",\"policy\":\"{}\"}}", new.app, old.digest(), new.digest())
-        .into_bytes()
+/// The bytes that a person signs to accept `new`, with these contacts, in place of the policy in force. They name the entry
+/// that brought the policy in force: a signature under a change that was made once makes it no second time.
+pub fn acceptance(
+    ledger: &Ledger,
+    new: &Policy,
+    contacts: &BTreeMap<PersonId, Contact>,
+) -> Result<Vec<u8>, EngineError> {
+    let old = places::policy(ledger)?.digest();
+    let since = ledger.policy_since.unwrap_or_default();
+    let contacts = serde_json::to_vec(contacts).map_err(|why| EngineError::Statement(why.to_string()))?;
+    let (app, new, contacts) = (&new.app, new.digest(), Digest::of(&contacts));
+    let text = format!(
+        "{{\"v\":2,\"app\":\"{app}\",\"replaces\":\"{old}\",\"since\":{since},\"policy\":\"{new}\",\"contacts\":\"{contacts}\"}}"
+    );
+    Ok(text.into_bytes())
 }
 
 /// Makes `policy` the first policy of the log.
@@ -35,16 +49,27 @@ pub async fn first(book: &Book, policy: Policy, contacts: BTreeMap<PersonId, Con
         if ground.ledger.policy.is_some() {
             return Err(EngineError::Statement("this log has a policy already".to_owned()));
         }
-        let accepted =
-            PolicyAccepted { policy: policy.clone(), contacts: contacts.clone(), accepted_by: BTreeMap::new() };
-        Ok(Decision { drafts: vec![Event::PolicyAccepted(Box::new(accepted)).into()], value: () })
+        let accepted = accepted(policy.clone(), contacts.clone(), BTreeMap::new(), None);
+        Ok(Decision { drafts: vec![accepted.into()], value: () })
     })
     .await
 }
 
+/// That a policy counts from here on.
+pub(crate) fn accepted(
+    policy: Policy,
+    contacts: BTreeMap<PersonId, Contact>,
+    accepted_by: BTreeMap<PersonId, Proof>,
+    proposal: Option<u64>,
+) -> Event {
+    let accepted = PolicyAccepted { policy, contacts, accepted_by, registers: true, proposal };
+    Event::PolicyAccepted(Box::new(accepted))
+}
+
 /// Makes `policy` the policy, if the present one lets these signers do so: as many different persons as its strictest
-/// approval rule wants, each with a role of that rule. Where no environment wants approval, one person of the policy is
-/// enough; where the policy names nobody, nobody could ever sign, and the change is accepted as the first policy was.
+/// approval rule wants, each with a role of such a rule, and as many as the rule of each environment wants that the change
+/// touches. Where no environment wants approval, one person of the policy is enough; where the policy names nobody, nobody
+/// could ever sign, and the change is accepted as the first policy was.
 pub async fn change(
     book: &Book,
     signatures: &dyn Signatures,
@@ -53,53 +78,83 @@ pub async fn change(
     given: &[Acceptance],
 ) -> Result<(), EngineError> {
     book.commit(|ground| {
-        let old = crate::places::policy(ground.ledger)?;
-        let message = acceptance(old, &policy);
+        let message = acceptance(ground.ledger, &policy, &contacts)?;
         let mut accepted_by = BTreeMap::new();
         let mut evidence = Vec::new();
         for acceptance in given {
-            let (id, proof) = signer(old, signatures, &message, &acceptance.signature)?;
+            let signed = Signed { statement: message.clone(), signature: acceptance.signature.clone() };
+            let (id, proof) = signed.signer(ground.ledger, signatures, POLICY_NAMESPACE)?;
             accepted_by.insert(id, proof);
             evidence.push(acceptance.signature.clone());
         }
         if !given.is_empty() {
             evidence.push(message);
         }
-        enough(old, &accepted_by)?;
-        let accepted = PolicyAccepted { policy: policy.clone(), contacts: contacts.clone(), accepted_by };
-        let draft = Draft { event: Event::PolicyAccepted(Box::new(accepted)), evidence };
-        Ok(Decision { drafts: vec![draft], value: () })
+        enough(ground.ledger, &policy, &accepted_by.keys().collect(), None)?;
+        let event = accepted(policy.clone(), contacts.clone(), accepted_by, None);
+        Ok(Decision { drafts: vec![Draft { event, evidence }], value: () })
     })
     .await
 }
 
-fn signer(
-    policy: &Policy,
-    signatures: &dyn Signatures,
-    message: &[u8],
-    signature: &[u8],
-) -> Result<(PersonId, Proof), EngineError> {
-    let key = signatures.key_of(signature).map_err(EngineError::Signature)?;
-    let (id, _) = policy.owner_of_key(&key).ok_or_else(|| EngineError::UnknownKey(key.clone()))?;
-    signatures.verify(&key, POLICY_NAMESPACE, message, signature).map_err(EngineError::Signature)?;
-    let proof = Proof::Sshsig { key, statement: Digest::of(message), signature: Digest::of(signature) };
-    Ok((id.clone(), proof))
-}
-
-fn enough(old: &Policy, accepted_by: &BTreeMap<PersonId, Proof>) -> Result<(), EngineError> {
+/// Whether these persons may make `new` the policy together.
+///
+/// # Errors
+/// Who is still wanted.
+pub(crate) fn enough(
+    ledger: &Ledger,
+    new: &Policy,
+    signers: &BTreeSet<&PersonId>,
+    proposer: Option<&PersonId>,
+) -> Result<(), EngineError> {
+    let old = places::policy(ledger)?;
     if old.people.is_empty() {
         return Ok(());
     }
+    let signers: BTreeSet<&PersonId> = signers.iter().copied().filter(|id| !interested(ledger, id, proposer)).collect();
     let rules = || old.environments.values().filter_map(|environment| environment.approval.as_ref());
-    let wanted = rules().map(|rule| rule.count).max().unwrap_or(1);
-    let may = |id: &PersonId| {
-        let roles = old.people.get(id).map(|person| &person.roles);
-        rules().next().is_none() || roles.is_some_and(|roles| rules().any(|rule| !rule.roles.is_disjoint(roles)))
+    let has_role = |id: &PersonId, rule: &ApprovalRule| {
+        old.people.get(id).is_some_and(|person| !person.roles.is_disjoint(&rule.roles))
     };
-    let have = accepted_by.keys().filter(|id| may(id)).count();
+    let wanted = rules().map(|rule| rule.count).max().unwrap_or(1);
+    let may = |id: &PersonId| rules().next().is_none() || rules().any(|rule| has_role(id, rule));
+    let have = signers.iter().filter(|id| may(id)).count();
     if have < wanted as usize {
         let message = format!("the policy in force wants {wanted} of its approvers to sign a change, {have} did");
         return Err(EngineError::Statement(message));
     }
+    for (name, environment) in &old.environments {
+        let Some(rule) = environment.approval.as_ref().filter(|_| touches(old, new, name)) else { continue };
+        let have = signers.iter().filter(|id| has_role(id, rule)).count();
+        if have < rule.count as usize {
+            let roles: Vec<&str> = rule.roles.iter().map(|role| role.as_str()).collect();
+            let (count, roles) = (rule.count, roles.join(" or "));
+            let message =
+                format!("the change touches {name}, so {count} with the role {roles} must sign it, {have} did");
+            return Err(EngineError::Statement(message));
+        }
+    }
     Ok(())
+}
+
+/// Whether a change concerns an environment: its own rules, or the people and identities that all of them rest on.
+fn touches(old: &Policy, new: &Policy, name: &sealift_domain::name::EnvironmentName) -> bool {
+    old.people != new.people
+        || old.identities != new.identities
+        || old.environments.get(name) != new.environments.get(name)
+}
+
+/// Whether a person's signature does not count because they want the change: who proposed it, and who asks for a promotion
+/// that is open, wherever requesters may not approve.
+pub(crate) fn interested(ledger: &Ledger, who: &PersonId, proposer: Option<&PersonId>) -> bool {
+    let Some(policy) = &ledger.policy else { return false };
+    let excludes = |rule: &ApprovalRule| rule.not.contains(&Excluded::Requester);
+    let mut rules = policy.environments.values().filter_map(|environment| environment.approval.as_ref());
+    if proposer == Some(who) && rules.any(excludes) {
+        return true;
+    }
+    ledger.promotions.values().filter(|promotion| !promotion.has_ended()).any(|promotion| {
+        let rule = policy.environments.get(&promotion.to).and_then(|environment| environment.approval.as_ref());
+        rule.is_some_and(excludes) && promotion.requester.person() == Some(who)
+    })
 }

@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sealift_domain::{
-    approval::{self, Binding, Consent, Parties},
+    approval::{self, Binding, Consent, Parties, Proof},
     digest::Digest,
     failure::{Code, Failure},
+    freeze::{Freeze, Overridden, UnknownZone},
     gate::{ComponentFacts, DatabaseFacts, Fact, Facts, Judged, Path},
     ledger::Ledger,
-    name::ComponentName,
-    policy::{ApprovalRule, Policy},
-    promotion::{Judgement, Kind, Next, Promotion, Wait},
+    name::{ComponentName, PersonId},
+    policy::{ApprovalRule, Environment, NEVER_WAIVED},
+    promotion::{FreezeOverride, Judgement, Kind, Next, Promotion, Wait},
+    record::Build,
 };
 
-use crate::{error::EngineError, gather::Gathered, places, silent, world::World};
+use crate::{code, error::EngineError, gather::Gathered, places, silent, world::World};
 
 /// Everything that the gates may judge about a promotion.
 pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Timestamp) -> Result<Facts, EngineError> {
@@ -36,6 +38,7 @@ pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Ti
         let (evidence, source) = (evidence.remove(name), sources.remove(name));
         (name.clone(), ComponentFacts { digest, build, image, evidence, source })
     };
+    let freezes = freezes(ledger, promotion, now)?;
     Ok(Facts {
         now,
         kind: promotion.kind,
@@ -50,9 +53,40 @@ pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Ti
         standing: standing.cloned().map_or(Fact::Missing, Fact::Known),
         verified_there: verified_there.cloned(),
         holds: ledger.holds_on(&promotion.release, &promotion.to),
-        freezes: ledger.freezes_of(&promotion.to),
+        overridden: overridden(ledger, promotion, &freezes)?,
+        freezes,
         database: database_facts(ledger, promotion),
     })
+}
+
+/// The freezes of the target. Where nobody can say whether it is frozen, nothing enters; a rollback is exempt from freezes.
+fn freezes(ledger: &Ledger, promotion: &Promotion, now: Timestamp) -> Result<Vec<Freeze>, EngineError> {
+    match ledger.freezes_of(&promotion.to, now) {
+        Ok(freezes) => Ok(freezes),
+        Err(_) if promotion.kind == Kind::Rollback => Ok(Vec::new()),
+        Err(UnknownZone(zone)) => Err(EngineError::UnknownZone { environment: promotion.to.clone(), zone }),
+    }
+}
+
+/// The freezes that enough persons will not let stop this promotion. Each counts once, and only if the policy had the key
+/// before the promotion was asked for.
+fn overridden(ledger: &Ledger, promotion: &Promotion, freezes: &[Freeze]) -> Result<Vec<Overridden>, EngineError> {
+    let (Some(rule), Some(voters)) = (&places::environment(ledger, &promotion.to)?.freeze_override, ledger.voters())
+    else {
+        return Ok(Vec::new());
+    };
+    let counts = |given: &&FreezeOverride| {
+        let Proof::Sshsig { key, .. } = &given.proof else { return false };
+        let person = voters.registered_before(&given.by, key, promotion.id);
+        person.is_ok_and(|person| !person.roles.is_disjoint(&rule.roles))
+    };
+    let one = |freeze: &Freeze| {
+        let freeze = freeze.digest();
+        let given = promotion.overrides.iter().filter(|given| given.freeze == freeze).filter(counts);
+        let by: BTreeSet<PersonId> = given.map(|given| given.by.clone()).collect();
+        (by.len() >= rule.count as usize && rule.count > 0).then(|| Overridden { freeze, by: by.into_iter().collect() })
+    };
+    Ok(freezes.iter().filter_map(one).collect())
 }
 
 fn database_facts(ledger: &Ledger, promotion: &Promotion) -> DatabaseFacts {
@@ -77,8 +111,28 @@ pub fn evidence_digest(gates: &[Judged], definition: Option<Digest>) -> Digest {
     Digest::of(lines.concat().as_bytes())
 }
 
+/// The rule by which consent to a promotion is given; `None` where none is needed.
+pub fn rule(ledger: &Ledger, promotion: &Promotion) -> Result<Option<ApprovalRule>, EngineError> {
+    let environment = places::environment(ledger, &promotion.to)?;
+    match (&environment.expedited, promotion.expedited) {
+        (_, false) => Ok(environment.approval.clone()),
+        (Some(expedited), true) => Ok(Some(expedited.rule(environment.approval.as_ref()))),
+        (None, true) => Err(EngineError::NoSuchWay { environment: promotion.to.clone(), key: "expedited" }),
+    }
+}
+
+/// The gates that were waived, by name.
+pub fn waived(gates: &[Judged]) -> BTreeSet<String> {
+    gates.iter().filter(|judged| judged.waived).map(|judged| judged.gate.clone()).collect()
+}
+
 /// What an approval of this promotion must be bound to.
-pub fn binding(ledger: &Ledger, promotion: &Promotion, evidence: Digest) -> Result<Binding, EngineError> {
+pub fn binding(
+    ledger: &Ledger,
+    promotion: &Promotion,
+    evidence: Digest,
+    waived: BTreeSet<String>,
+) -> Result<Binding, EngineError> {
     let policy = places::policy(ledger)?;
     Ok(Binding {
         promotion: promotion.id,
@@ -88,13 +142,23 @@ pub fn binding(ledger: &Ledger, promotion: &Promotion, evidence: Digest) -> Resu
         to: promotion.to.clone(),
         policy_digest: policy.digest(),
         evidence_digest: evidence,
+        expedited: promotion.expedited,
+        waived,
     })
 }
 
-/// Who asked for and who wrote what a promotion brings.
+/// Who had a hand in what a promotion brings.
 pub fn parties<'a>(ledger: &Ledger, promotion: &'a Promotion) -> Parties<'a> {
-    let author = |(_, digest)| ledger.builds.get(&digest).and_then(|build| build.fact.author.clone());
-    Parties { requester: &promotion.requester, authors: promotion.release.components().map(author).collect() }
+    let of = |who: fn(&Build) -> &Option<PersonId>| {
+        let one = |(_, digest)| ledger.builds.get(&digest).and_then(|build| who(&build.fact).clone());
+        promotion.release.components().map(one).collect()
+    };
+    Parties {
+        requester: &promotion.requester,
+        authors: of(|build| &build.author),
+        committers: of(|build| &build.committer),
+        actors: of(|build| &build.actor),
+    }
 }
 
 /// The digest of the definition that a promotion would start its release from. A rollback starts from what is on record.
@@ -119,14 +183,20 @@ pub fn judge(
     if on_host && promotion.kind == Kind::Rollback {
         silent::take_over(ledger, promotion, &environment.gates, facts, &mut gates);
     }
+    waive(promotion, environment, &mut gates);
     let evidence = evidence_digest(&gates, definition);
     let next = match blocked(&gates) {
         Some(next) => next,
-        None => match &environment.approval {
-            None => Next::Admit { consent: Vec::new() },
-            Some(rule) => {
-                let binding = binding(ledger, promotion, evidence)?;
-                consented(policy, rule, promotion, &binding, &parties(ledger, promotion), facts.now)
+        None => match rule(ledger, promotion) {
+            Err(closed) => Next::Refuse(Failure {
+                code: Code::new(code::NO_SUCH_WAY),
+                message: closed.to_string(),
+                evidence: Vec::new(),
+            }),
+            Ok(None) => Next::Admit { consent: Vec::new(), needed: 0, follow_up: None },
+            Ok(Some(rule)) => {
+                let binding = binding(ledger, promotion, evidence, waived(&gates))?;
+                consented(ledger, &rule, promotion, &binding, facts.now)?
             }
         },
     };
@@ -136,9 +206,17 @@ pub fn judge(
     Ok(Judgement { gates, evidence, policy, next, schema, attests, facts: None, objects })
 }
 
+/// For an expedited promotion, the policy lets some gates fail. They were judged, and what they found stays on record.
+fn waive(promotion: &Promotion, environment: &Environment, gates: &mut [Judged]) {
+    let Some(expedited) = environment.expedited.as_ref().filter(|_| promotion.expedited) else { return };
+    for judged in gates.iter_mut().filter(|judged| !judged.passed()) {
+        judged.waived = expedited.waive.contains(&judged.gate) && !NEVER_WAIVED.contains(&judged.gate.as_str());
+    }
+}
+
 /// What follows from gates that do not pass: a wait if each of them passes by itself in time, else the end.
 fn blocked(gates: &[Judged]) -> Option<Next> {
-    let blocking: Vec<&Judged> = gates.iter().filter(|judged| !judged.passed()).collect();
+    let blocking: Vec<&Judged> = gates.iter().filter(|judged| !judged.admits()).collect();
     let first = blocking.first()?;
     if let Some(until) = blocking.iter().map(|judged| judged.clears_at()).collect::<Option<Vec<_>>>() {
         let reasons: Vec<String> =
@@ -156,18 +234,23 @@ fn blocked(gates: &[Judged]) -> Option<Next> {
 }
 
 fn consented(
-    policy: &Policy,
+    ledger: &Ledger,
     rule: &ApprovalRule,
     promotion: &Promotion,
     binding: &Binding,
-    parties: &Parties<'_>,
     now: Timestamp,
-) -> Next {
-    match approval::consent(&promotion.approvals, rule, binding, &policy.people, parties, now) {
-        Consent::Given(by) => Next::Admit { consent: by.into_iter().collect() },
+) -> Result<Next, EngineError> {
+    let voters = ledger.voters().ok_or(EngineError::NotInitialised)?;
+    let parties = parties(ledger, promotion);
+    Ok(match approval::consent(&promotion.approvals, rule, binding, voters, &parties, now) {
+        Consent::Given(by) => {
+            let expedited = places::environment(ledger, &promotion.to)?.expedited.as_ref();
+            let follow_up = expedited.filter(|_| promotion.expedited).map(|expedited| expedited.follow_up);
+            Next::Admit { consent: by.into_iter().collect(), needed: rule.count, follow_up }
+        }
         Consent::Wanted { missing, .. } => {
             let until = promotion.lapses_at.unwrap_or_else(|| rule.expires.after(now));
             Next::Wait(Wait::Approval { until, missing })
         }
-    }
+    })
 }

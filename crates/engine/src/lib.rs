@@ -1,5 +1,6 @@
 //! The use cases of Sealift. They decide with `sealift-domain`, act through [`ports`], and append to the log.
 
+pub mod act;
 pub mod attest;
 pub mod audit;
 pub mod book;
@@ -9,6 +10,7 @@ pub mod database;
 pub mod decide;
 pub mod edges;
 pub mod error;
+pub mod exceptions;
 pub mod gather;
 pub mod hand_in;
 pub mod init;
@@ -19,6 +21,7 @@ pub mod outbox;
 pub mod places;
 pub mod ports;
 pub mod progress;
+pub mod proposal;
 pub mod record;
 pub mod rehearse;
 pub mod replay;

@@ -1,6 +1,7 @@
 //! Putting facts on record: builds, deployments that others made, verifications, holds and freezes.
 
 use sealift_domain::{
+    approval::{Act, Proof},
     check::Check,
     cost::Rebuild,
     digest::Digest,
@@ -9,7 +10,7 @@ use sealift_domain::{
         RebuildMeasured, VerificationRecorded,
     },
     freeze::{Freeze, Hold, HoldScope},
-    name::EnvironmentName,
+    name::{EnvironmentName, PersonId},
     quantity::Period,
     record::Build,
     release::Release,
@@ -18,7 +19,8 @@ use sealift_domain::{
 };
 
 use crate::{
-    book::{Book, Decision},
+    act::{self, Signed},
+    book::{Book, Decision, Draft, Ground},
     checks::askable,
     database,
     error::EngineError,
@@ -26,6 +28,7 @@ use crate::{
     ports::{
         driver::Deployment,
         probe::{Availability, CheckResult, LogSource},
+        signature::Signatures,
     },
     progress::{Observer, Progress},
     worker::{availability_result, check_context, summarise},
@@ -265,21 +268,61 @@ pub async fn rebuild(book: &Book, environment: &EnvironmentName, rebuild: Rebuil
     .await
 }
 
-/// Blocks a digest or an environment.
-pub async fn hold(book: &Book, scope: HoldScope, reason: String) -> Result<(), EngineError> {
-    put(book, Event::HoldPlaced(HoldPlaced { hold: Hold { scope, reason } })).await
+/// Blocks a digest or an environment. Stopping needs no proof; who gives one is named.
+pub async fn hold(
+    book: &Book,
+    signatures: &dyn Signatures,
+    (scope, reason): (HoldScope, String),
+    signed: Option<&Signed>,
+) -> Result<(), EngineError> {
+    book.commit(|ground| {
+        places::policy(ground.ledger)?;
+        let place = Act::PlaceHold { scope: scope.clone() };
+        let (by, proof) = named(ground, signatures, signed, (&place, &reason))?;
+        let hold = Hold { scope: scope.clone(), reason: reason.clone(), by };
+        let event = Event::HoldPlaced(HoldPlaced { hold, proof });
+        let evidence = signed.map(Signed::objects).unwrap_or_default();
+        Ok(Decision { drafts: vec![Draft { event, evidence }], value: () })
+    })
+    .await
 }
 
 /// Ends a hold.
-pub async fn release_hold(book: &Book, scope: HoldScope, reason: String) -> Result<(), EngineError> {
+pub async fn release_hold(
+    book: &Book,
+    signatures: &dyn Signatures,
+    (scope, reason): (HoldScope, String),
+    signed: Option<&Signed>,
+) -> Result<(), EngineError> {
     book.commit(|ground| {
         if !ground.ledger.holds.contains_key(&scope) {
             return Err(EngineError::NotFound(format!("{scope} is not on hold")));
         }
-        let released = HoldReleased { scope: scope.clone(), reason: reason.clone() };
-        Ok(Decision { drafts: vec![Event::HoldReleased(released).into()], value: () })
+        if reason.trim().is_empty() {
+            return Err(EngineError::Statement("whoever releases a hold says why".to_owned()));
+        }
+        let release = Act::ReleaseHold { scope: scope.clone() };
+        let (by, proof) = named(ground, signatures, signed, (&release, &reason))?;
+        let event = Event::HoldReleased(HoldReleased { scope: scope.clone(), reason: reason.clone(), by, proof });
+        let evidence = signed.map(Signed::objects).unwrap_or_default();
+        Ok(Decision { drafts: vec![Draft { event, evidence }], value: () })
     })
     .await
+}
+
+/// Who does something, if they signed exactly that.
+fn named(
+    ground: &Ground<'_>,
+    signatures: &dyn Signatures,
+    signed: Option<&Signed>,
+    (act, reason): (&Act, &str),
+) -> Result<(Option<PersonId>, Option<Proof>), EngineError> {
+    let Some(signed) = signed else { return Ok((None, None)) };
+    let (statement, proof) = act::read(ground.ledger, signatures, signed, ground.now)?;
+    if statement.act != *act || statement.reason != reason {
+        return Err(EngineError::Statement("it is about something else".to_owned()));
+    }
+    Ok((Some(statement.person), Some(proof)))
 }
 
 /// Freezes an environment for a while.

@@ -1,18 +1,20 @@
 //! Asking for a promotion or a rollback.
 
+use jiff::Timestamp;
 use sealift_domain::{
-    approval::{Proof, REQUEST_NAMESPACE, RequestStatement, STATEMENT_VERSION},
+    approval::{Proof, REQUEST_NAMESPACE, RequestStatement, STATEMENT_VERSION, Workload},
     digest::Digest,
     event::{Event, PromotionChanged},
     freeze::HoldScope,
     ledger::Ledger,
-    name::EnvironmentName,
-    policy::Excluded,
+    name::{EnvironmentName, PersonId},
+    policy::{Contact, Environment, Excluded},
     promotion::{Kind, Promotion, PromotionEvent, PromotionId, Request, Requester, Status},
     release::Release,
 };
 
 use crate::{
+    act::Signed,
     book::{Book, Decision, Draft, Ground},
     error::EngineError,
     places,
@@ -40,6 +42,8 @@ pub struct Ask {
     pub reason: Option<String>,
     /// The run of the pipeline.
     pub run_id: Option<String>,
+    /// Whether it is to go the expedited way.
+    pub expedited: bool,
 }
 
 /// The release to promote: what the environment before has verified, for the first environment what was built last. A
@@ -105,16 +109,13 @@ pub fn choose_rollback(ledger: &Ledger, to: &EnvironmentName, named: Option<Rele
 pub fn requester(
     ledger: &Ledger,
     signatures: &dyn Signatures,
-    statement: &[u8],
-    signature: &[u8],
+    signed: &Signed,
     ask: &Ask,
 ) -> Result<Requester, EngineError> {
+    let (id, proof) = signed.signer(ledger, signatures, REQUEST_NAMESPACE)?;
     let parsed: RequestStatement =
-        serde_json::from_slice(statement).map_err(|e| EngineError::Statement(e.to_string()))?;
+        serde_json::from_slice(&signed.statement).map_err(|e| EngineError::Statement(e.to_string()))?;
     let policy = places::policy(ledger)?;
-    let key = signatures.key_of(signature).map_err(EngineError::Signature)?;
-    let (id, _) = policy.owner_of_key(&key).ok_or_else(|| EngineError::UnknownKey(key.clone()))?;
-    signatures.verify(&key, REQUEST_NAMESPACE, statement, signature).map_err(EngineError::Signature)?;
     let release: std::collections::BTreeMap<_, _> =
         ask.release.components().map(|(name, digest)| (name.clone(), digest)).collect();
     let right = parsed.v == STATEMENT_VERSION
@@ -122,12 +123,67 @@ pub fn requester(
         && parsed.kind == ask.kind
         && parsed.release == release
         && parsed.to == ask.to
-        && parsed.requester == *id;
+        && parsed.reason == ask.reason
+        && parsed.expedited == ask.expedited
+        && parsed.requester == id;
     if !right {
         return Err(EngineError::Statement("it asks for something else, or in another's name".to_owned()));
     }
-    let proof = Proof::Sshsig { key, statement: Digest::of(statement), signature: Digest::of(signature) };
-    Ok(Requester::Person { id: id.clone(), proof })
+    Ok(Requester::Person { id, proof })
+}
+
+/// Checks a token and tells which workload asks, and which person started it: the one whose account on GitHub the contacts
+/// of the policy name. With it come the objects that prove it.
+pub fn workload(
+    ledger: &Ledger,
+    signatures: &dyn Signatures,
+    token: &[u8],
+    now: Timestamp,
+) -> Result<(Requester, Vec<Vec<u8>>), EngineError> {
+    let policy = places::policy(ledger)?;
+    let claims = signatures.token(token, &policy.identities, now).map_err(EngineError::Token)?;
+    if claims.expires_at <= now {
+        return Err(EngineError::Token("it has expired".to_owned()));
+    }
+    let keys = claims.provider.jwks.clone().into_bytes();
+    let workload = Workload {
+        issuer: claims.provider.issuer,
+        subject: claims.subject,
+        actor: claims.actor.as_deref().and_then(|account| person_of(ledger, account)),
+        actor_id: claims.actor_id,
+        repository: claims.repository,
+        run_id: claims.run_id,
+        sha: claims.sha,
+        reference: claims.reference,
+        workflow_ref: claims.workflow_ref,
+        proof: Proof::Oidc { token: Digest::of(token), keys: Digest::of(&keys) },
+    };
+    Ok((Requester::Workload(Box::new(workload)), vec![token.to_vec(), keys]))
+}
+
+/// The person of the policy with this account on GitHub, where upper and lower case are the same. Nobody, if several have it
+/// or the openings were erased: whoever is not known for certain is not known.
+fn person_of(ledger: &Ledger, account: &str) -> Option<PersonId> {
+    let people = &ledger.policy.as_ref()?.people;
+    let has = |contact: &Contact| {
+        contact.github.as_ref().and_then(|github| github.text()).is_some_and(|text| text.eq_ignore_ascii_case(account))
+    };
+    let mut owners = ledger.contacts.iter().filter(|(id, contact)| people.contains_key(id) && has(contact));
+    match (owners.next(), owners.next()) {
+        (Some((id, _)), None) => Some(id.clone()),
+        _ => None,
+    }
+}
+
+/// What a request is told apart by: what was signed, or the token. Whoever finds it in the log asks for nothing with it.
+fn used_before(ledger: &Ledger, requester: &Requester) -> bool {
+    let mark = |requester: &Requester| match requester.proof()? {
+        Proof::Sshsig { statement, .. } => Some(*statement),
+        Proof::Oidc { token, .. } => Some(*token),
+        _ => None,
+    };
+    let Some(ours) = mark(requester) else { return false };
+    ledger.promotions.values().any(|promotion| mark(&promotion.requester) == Some(ours))
 }
 
 /// What became of a request.
@@ -157,15 +213,22 @@ pub async fn ask(book: &Book, ask: &Ask) -> Result<Asked, EngineError> {
 fn decide(ground: &Ground<'_>, ask: &Ask) -> Result<Decision<Asked>, EngineError> {
     let environment = places::environment(ground.ledger, &ask.to)?;
     let open = ground.ledger.open_promotion(&ask.to);
-    if let Some(open) = open.filter(|open| open.release == ask.release && open.kind == ask.kind) {
+    if let Some(open) = open.filter(|open| ask.is_the_same_as(open)) {
         return Ok(Decision::nothing(Asked::Open(open.id)));
     }
     if let Some(running) = open.filter(|open| open.status() == Status::InProgress) {
         return Err(held(ground.ledger, running));
     }
     let excluded = environment.approval.as_ref().is_some_and(|rule| rule.not.contains(&Excluded::Requester));
-    if excluded && ask.requester == Requester::Unknown {
+    if excluded && ask.requester.person().is_none() {
         return Err(EngineError::RequesterUnknown(ask.to.clone()));
+    }
+    if used_before(ground.ledger, &ask.requester) {
+        let why = "it was asked with before; sign anew, or fetch another token".to_owned();
+        return Err(EngineError::Statement(why));
+    }
+    if ask.expedited {
+        allow_expedited(environment, ask)?;
     }
     let id = PromotionId(ground.next);
     let request = Request {
@@ -179,10 +242,29 @@ fn decide(ground: &Ground<'_>, ask: &Ask) -> Result<Decision<Asked>, EngineError
         reason: ask.reason.clone(),
         run_id: ask.run_id.clone(),
         policy: places::policy(ground.ledger)?.digest(),
+        expedited: ask.expedited,
     };
     let mut drafts = vec![Draft { event: change(id, PromotionEvent::Requested(request)), evidence: ask.proof.clone() }];
     drafts.extend(open.map(|old| change(old.id, PromotionEvent::Superseded { by: id }).into()));
     Ok(Decision { drafts, value: Asked::New(id) })
+}
+
+/// The expedited way is open where the policy says so, to whoever says why.
+fn allow_expedited(environment: &Environment, ask: &Ask) -> Result<(), EngineError> {
+    if environment.expedited.is_none() {
+        return Err(EngineError::NoSuchWay { environment: ask.to.clone(), key: "expedited" });
+    }
+    match &ask.reason {
+        Some(reason) if !reason.trim().is_empty() => Ok(()),
+        _ => Err(EngineError::Statement("an expedited promotion says why: `--reason \"…\"`".to_owned())),
+    }
+}
+
+impl Ask {
+    /// Whether an open promotion is what is asked for. One that is expedited already is gone on with by the plain command too.
+    pub fn is_the_same_as(&self, open: &Promotion) -> bool {
+        open.release == self.release && open.kind == self.kind && (open.expedited || !self.expedited)
+    }
 }
 
 /// An event of a promotion that needs no lease.

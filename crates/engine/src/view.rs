@@ -8,7 +8,7 @@ use sealift_domain::{
     digest::Digest,
     ledger::Ledger,
     name::{AppName, ComponentName, EnvironmentName, PersonId},
-    promotion::{Attested, Ended, Kind, Promotion, PromotionId, Requester, Stage, Status},
+    promotion::{Attested, Ended, Kind, Promotion, PromotionId, Stage, Status},
     reference::Tag,
 };
 use serde::Serialize;
@@ -79,10 +79,7 @@ pub fn audit_record(ledger: &Ledger, promotion: &Promotion) -> AuditRecord {
         promotion_requested_at: promotion.requested_at,
         promotion_approved_at: consent.map(|(at, _)| *at),
         promotion_completed_at: promotion.ended_at(),
-        requester: match &promotion.requester {
-            Requester::Person { id, .. } => Some(id.clone()),
-            Requester::Unknown => None,
-        },
+        requester: promotion.requester.person().cloned(),
         approver: consent.into_iter().flat_map(|(_, by)| by).map(|id| reachable(ledger, id)).collect(),
         pipeline_run_id: promotion.run_id.clone().or_else(|| built_by(ledger, promotion)),
         verification_results: verification_results(ledger, promotion),

@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod http;
 mod http_answer;
+mod identity_token;
 mod logs;
 mod placeholders;
 mod prober;
@@ -17,6 +18,7 @@ mod text;
 mod webhook;
 mod webhook_secret;
 
+pub use identity_token::identity_token;
 pub use prober::Probes;
 pub use webhook::{Webhook, WebhookError};
 pub use webhook_secret::{SecretError, SignedHeaders, VerifyError, WebhookSecret, verify};

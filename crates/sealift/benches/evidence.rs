@@ -234,6 +234,7 @@ fn facts((index, platforms): &(Built, Vec<Built>)) -> Facts {
         verified_there: None,
         holds: Vec::new(),
         freezes: Vec::new(),
+        overridden: Vec::new(),
         database: DatabaseFacts::default(),
     }
 }

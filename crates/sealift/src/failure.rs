@@ -82,6 +82,23 @@ pub fn of_engine(error: EngineError) -> Diagnostic {
         EngineError::RequesterUnknown(_) => Diagnostic::new("E0603", words)
             .state(UNTOUCHED)
             .next("sign the request with your SSH key: add `--identity ~/.ssh/id_ed25519`"),
+        EngineError::NoSuchWay { key, .. } => Diagnostic::new("E0611", words)
+            .state(UNTOUCHED)
+            .next(format!("let the policy have `{key}` for it: edit sealift.yaml, then `sealift policy propose --reason \"…\"`"))
+            .next("or go the usual way"),
+        EngineError::MayNot { .. } => {
+            Diagnostic::new("E0612", words).state(UNTOUCHED).next("somebody else signs: `sealift explain E0612`")
+        }
+        EngineError::NoProposal(_) => Diagnostic::new("E0613", words)
+            .state("nothing was changed; the accepted policy counts")
+            .next("`sealift status` names the open proposals; `sealift policy propose --reason \"…\"` makes a new one"),
+        EngineError::Token(_) => Diagnostic::new("E0614", words)
+            .state(UNTOUCHED)
+            .next("`sealift explain E0614` says what a token needs")
+            .next("or sign the request with an SSH key: `--identity FILE`"),
+        EngineError::UnknownZone { .. } => Diagnostic::new("E0105", words)
+            .state(UNTOUCHED)
+            .next("name another time zone in sealift.yaml, or use a newer version"),
         EngineError::Signature(_) | EngineError::Statement(_) => {
             Diagnostic::new("E0601", words).state(UNTOUCHED).next("`sealift explain E0601` says what a signature needs")
         }

@@ -5,10 +5,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealift_domain::{name::PersonId, policy::Policy};
+use sealift_domain::{
+    approval::{ACT_NAMESPACE, Act},
+    ledger::Ledger,
+    name::PersonId,
+    policy::Policy,
+};
+use sealift_engine::{act, act::Signed, ports::clock::Clock};
 use sealift_evidence::signer::{Dialogue, Signer};
 
-use crate::{diagnostic::Diagnostic, failure, shell::Shell};
+use crate::{
+    diagnostic::Diagnostic,
+    failure,
+    shell::Shell,
+    system::{SystemClock, nonce},
+};
 
 /// A person with the key to sign with.
 pub struct Identity {
@@ -79,6 +90,18 @@ fn public_key(file: &Path) -> Result<String, Diagnostic> {
 }
 
 impl Identity {
+    /// Signs that this person does something, and why.
+    pub fn act(&self, ledger: &Ledger, what: Act, reason: &str) -> Result<Signed, Diagnostic> {
+        if reason.trim().is_empty() {
+            return Err(failure::usage("say why: `--reason \"…\"`"));
+        }
+        let reason = reason.to_owned();
+        let statement = act::statement(ledger, what, &self.person, reason, SystemClock.now(), nonce());
+        let bytes = serde_json::to_vec(&statement.map_err(failure::of_engine)?).unwrap_or_default();
+        let signature = self.sign(ACT_NAMESPACE, &bytes)?;
+        Ok(Signed { statement: bytes, signature })
+    }
+
     /// Signs `message` in `namespace` with `ssh-keygen`.
     pub fn sign(&self, namespace: &str, message: &[u8]) -> Result<Vec<u8>, Diagnostic> {
         let signer = Signer::new(&self.program, self.dialogue);

@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc};
 
+use jiff::Timestamp;
 use sealift_domain::{
     evidence::{Evidence, Form, Trust},
     name::{ChannelName, EnvironmentName},
+    policy::IdentityProvider,
 };
 use sealift_drivers::{compose::ComposeDriver, process::ProcessDriver};
 use sealift_engine::{
@@ -14,12 +16,12 @@ use sealift_engine::{
         log::Log,
         notifier::Notifier,
         registry::Registry,
-        signature::Signatures,
+        signature::{Claims, Signatures},
         source::Sources,
     },
     world::World,
 };
-use sealift_evidence::{anchors::Anchors, read, sshsig};
+use sealift_evidence::{anchors::Anchors, oidc, read, sshsig};
 use sealift_forge::git::Git;
 use sealift_probes::{Probes, Webhook};
 use sealift_registry::{
@@ -55,6 +57,35 @@ impl Signatures for SshSignatures {
     fn key_of(&self, signature: &[u8]) -> Result<String, String> {
         sshsig::key_of(signature).map(|key| key.openssh).map_err(|error| error.to_string())
     }
+
+    fn token(&self, token: &[u8], providers: &[IdentityProvider], now: Timestamp) -> Result<Claims, String> {
+        let mut why = "the policy names no provider whose tokens count (`identities`)".to_owned();
+        for provider in providers {
+            let IdentityProvider { issuer, jwks, audience, .. } = provider;
+            match oidc::verify(token, oidc::Expected { issuer, audience, jwks }, now.as_second()) {
+                Ok(claims) if provider.admits(&claims.sub) => return claims_of(claims, provider),
+                Ok(_) => why = "its subject is not one of the policy's `subjects`".to_owned(),
+                Err(error) => why = error.to_string(),
+            }
+        }
+        Err(why)
+    }
+}
+
+fn claims_of(claims: oidc::Claims, provider: &IdentityProvider) -> Result<Claims, String> {
+    let expires_at = Timestamp::from_second(claims.exp).map_err(|_| "its time is none".to_owned())?;
+    Ok(Claims {
+        provider: provider.clone(),
+        subject: claims.sub,
+        expires_at,
+        actor: claims.actor,
+        actor_id: claims.actor_id,
+        repository: claims.repository,
+        run_id: claims.run_id,
+        sha: claims.sha,
+        reference: claims.reference,
+        workflow_ref: claims.workflow_ref,
+    })
 }
 
 /// Evidence about images.

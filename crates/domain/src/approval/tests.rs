@@ -1,5 +1,7 @@
 use super::*;
 use crate::{
+    policy::{ApprovalRule, Excluded, Person},
+    promotion::Requester,
     quantity::Period,
     testing::{approval, at, by, digest, person},
 };
@@ -27,6 +29,7 @@ fn rule(count: u32, not: impl IntoIterator<Item = Excluded>) -> ApprovalRule {
         count,
         expires: Period::from_secs(3600),
         not: not.into_iter().collect(),
+        accepts: ApprovalRule::default_accepts(),
     }
 }
 
@@ -41,6 +44,8 @@ fn binding() -> Binding {
         to: statement.to,
         policy_digest: statement.policy_digest,
         evidence_digest: statement.evidence_digest,
+        expedited: false,
+        waived: BTreeSet::new(),
     }
 }
 
@@ -48,24 +53,41 @@ fn binding() -> Binding {
 struct Around {
     requester: Requester,
     authors: Vec<Option<PersonId>>,
+    committers: Vec<Option<PersonId>>,
+    actors: Vec<Option<PersonId>>,
+    registered: Registered,
     now: Timestamp,
 }
 
 impl Default for Around {
     fn default() -> Self {
-        Self { requester: by("ana"), authors: vec![Some(person("dan"))], now: at(10) }
+        Self {
+            requester: by("ana"),
+            authors: vec![Some(person("dan"))],
+            committers: vec![None],
+            actors: vec![None],
+            registered: Registered::new(),
+            now: at(10),
+        }
     }
 }
 
 impl Around {
     fn counts(&self, approval: &Approval, rule: &ApprovalRule) -> Result<(), NotCounted> {
-        let parties = Parties { requester: &self.requester, authors: self.authors.clone() };
-        counts(approval, rule, &binding(), &people(), &parties, self.now)
+        counts(approval, rule, &binding(), self.voters(&people()), &self.parties(), self.now)
     }
 
     fn consent(&self, approvals: &[Approval], rule: &ApprovalRule) -> Consent {
-        let parties = Parties { requester: &self.requester, authors: self.authors.clone() };
-        consent(approvals, rule, &binding(), &people(), &parties, self.now)
+        consent(approvals, rule, &binding(), self.voters(&people()), &self.parties(), self.now)
+    }
+
+    fn voters<'a>(&'a self, people: &'a BTreeMap<PersonId, Person>) -> Voters<'a> {
+        Voters { people, registered: &self.registered }
+    }
+
+    fn parties(&self) -> Parties<'_> {
+        let (committers, actors) = (self.committers.clone(), self.actors.clone());
+        Parties { requester: &self.requester, authors: self.authors.clone(), committers, actors }
     }
 }
 
@@ -81,7 +103,7 @@ fn changed(change: impl FnOnce(&mut ApprovalStatement)) -> Approval {
 }
 
 fn signed_with(mut approval: Approval, other: &str) -> Approval {
-    let Proof::Sshsig { key, .. } = &mut approval.proof;
+    let Proof::Sshsig { key, .. } = &mut approval.proof else { panic!("an SSH signature") };
     *key = other.to_owned();
     approval.statement.nonce = other.to_owned();
     approval
@@ -245,4 +267,109 @@ fn every_refusal_says_why() {
     ] {
         assert_eq!(why.to_string(), words);
     }
+}
+
+#[test]
+fn a_proof_of_a_kind_that_the_rule_does_not_list_never_counts() {
+    let at = at(5);
+    let review =
+        Proof::GithubReview { run: 1, reviewer: 2, submitted: digest("new"), delivered_at: at, delivery: digest("d") };
+    let session = Proof::ServerSession { session: digest("s"), signed_in_at: at, statement: digest("t") };
+    let comment = Proof::GithubComment { comment: 1, author: 2, delivered_at: at, delivery: digest("d") };
+    let token = Proof::Oidc { token: digest("t"), keys: digest("k") };
+    let with = |proof: &Proof| Approval { proof: proof.clone(), ..yes("bo") };
+    for proof in [&review, &session, &comment] {
+        let why = Around::default().counts(&with(proof), &rule(1, [])).unwrap_err();
+        let words = why.to_string();
+        assert!(matches!(why, NotCounted::Kind { .. }), "{words}");
+        assert!(words.contains(proof.as_str()) && words.contains("accepts only sshsig"), "{words}");
+        // Listed, and still nobody here can tell whose it is.
+        let mut all = rule(1, []);
+        all.accepts = [ProofKind::Sshsig, proof.kind().unwrap()].into();
+        assert_eq!(Around::default().counts(&with(proof), &all), Err(NotCounted::Unverifiable(proof.as_str())));
+    }
+    let why = Around::default().counts(&with(&token), &rule(1, [])).unwrap_err();
+    assert!(matches!(why, NotCounted::Unverifiable(_)), "a workload is nobody: {why}");
+    let mut other = rule(1, []);
+    other.accepts = [ProofKind::GithubReview].into();
+    let signed = Around::default().counts(&yes("bo"), &other).unwrap_err().to_string();
+    assert_eq!(signed, "its proof is a SSH signature, and this environment accepts only github-review");
+}
+
+#[test]
+fn who_committed_and_who_started_the_run_may_be_excluded_and_unknown_ones_exclude_everybody() {
+    let committed =
+        |by: &[Option<&str>]| Around { committers: by.iter().map(|id| id.map(person)).collect(), ..Around::default() };
+    let not = |excluded| rule(1, [excluded]);
+    let counts = |around: Around, excluded| around.counts(&yes("bo"), &not(excluded));
+    assert_eq!(counts(committed(&[Some("bo")]), Excluded::Committer), Err(NotCounted::IsCommitter(person("bo"))));
+    assert_eq!(counts(committed(&[Some("dan"), None]), Excluded::Committer), Err(NotCounted::CommitterUnknown));
+    assert_eq!(counts(committed(&[]), Excluded::Committer), Err(NotCounted::CommitterUnknown));
+    assert_eq!(counts(committed(&[Some("dan")]), Excluded::Committer), Ok(()));
+    let started = |by: Option<&str>| Around { actors: vec![by.map(person)], ..Around::default() };
+    assert_eq!(counts(started(Some("bo")), Excluded::Actor), Err(NotCounted::IsActor(person("bo"))));
+    assert_eq!(counts(started(None), Excluded::Actor), Err(NotCounted::ActorUnknown));
+    assert_eq!(counts(started(Some("dan")), Excluded::Actor), Ok(()));
+    assert_eq!(counts(started(None), Excluded::Requester), Ok(()), "nobody excludes the actor");
+}
+
+#[test]
+fn a_run_asks_in_the_name_of_who_started_it_and_if_nobody_is_known_nobody_may_approve() {
+    let asked = |actor: Option<&str>| {
+        let proof = Proof::Oidc { token: digest("t"), keys: digest("k") };
+        let (issuer, subject) = ("https://id.example".to_owned(), "repo:acme/web:x".to_owned());
+        let none = || None;
+        Requester::Workload(Box::new(Workload {
+            issuer,
+            subject,
+            proof,
+            actor: actor.map(person),
+            actor_id: none(),
+            repository: none(),
+            run_id: none(),
+            sha: none(),
+            reference: none(),
+            workflow_ref: none(),
+        }))
+    };
+    let counts =
+        |requester| Around { requester, ..Around::default() }.counts(&yes("bo"), &rule(1, [Excluded::Requester]));
+    assert_eq!(counts(asked(Some("bo"))), Err(NotCounted::IsRequester(person("bo"))));
+    assert_eq!(counts(asked(None)), Err(NotCounted::RequesterUnknown));
+    assert_eq!(counts(asked(Some("ana"))), Ok(()));
+}
+
+#[test]
+fn attack_11_two_keys_are_one_person_and_whoever_comes_after_the_request_does_not_count() {
+    // cy approves with both keys: that is one of the two persons that are wanted.
+    let both = [yes("cy"), signed_with(yes("cy"), "cy at home")];
+    assert_eq!(Around::default().consent(&both, &rule(2, [])), Consent::Wanted { by: ids(&["cy"]), missing: 1 });
+    // bo's key came into the policy after the request: as a person, or as the second key of one who was there.
+    let since =
+        |index| Around { registered: [(person("bo"), [("bo".to_owned(), index)].into())].into(), ..Around::default() };
+    assert_eq!(since(ID.0 - 1).counts(&yes("bo"), &rule(1, [])), Ok(()));
+    let late = since(ID.0 + 1).counts(&yes("bo"), &rule(1, [])).unwrap_err();
+    assert_eq!(late, NotCounted::Late { who: person("bo"), since: ID.0 + 1, request: ID });
+    assert!(late.to_string().contains("after promotion 7 was asked for"), "{late}");
+    // Whoever asked may not approve, whichever key is used.
+    let own = Around { requester: by("cy"), ..Around::default() };
+    for key in ["cy", "cy at home"] {
+        let refused = own.counts(&signed_with(yes("cy"), key), &rule(1, [Excluded::Requester]));
+        assert_eq!(refused, Err(NotCounted::IsRequester(person("cy"))), "{key}");
+    }
+}
+
+#[test]
+fn attack_10_an_approval_that_was_taken_back_no_longer_counts() {
+    let taken_back = Approval { revoked: Some(at(5)), ..yes("bo") };
+    assert_eq!(Around::default().counts(&taken_back, &rule(1, [])), Err(NotCounted::Revoked(at(5))));
+    let given = [taken_back, yes("cy")];
+    assert_eq!(Around::default().consent(&given, &rule(2, [])), Consent::Wanted { by: ids(&["cy"]), missing: 1 });
+}
+
+#[test]
+fn an_approval_is_bound_to_the_way_and_to_what_is_waived() {
+    let refused = |change: fn(&mut ApprovalStatement)| Around::default().counts(&changed(change), &rule(1, []));
+    assert_eq!(refused(|s| s.expedited = true), Err(NotCounted::Other("way, expedited or not")));
+    assert_eq!(refused(|s| s.waived = ["soak".to_owned()].into()), Err(NotCounted::Other("set of waived gates")));
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use read::{Expected, Refusal};
 
 use crate::{
-    approval::Proof,
+    approval::ProofKind,
     digest::Digest,
     gate::Judged,
     name::{AppName, ComponentName, EnvironmentName, PersonId},
@@ -107,12 +107,10 @@ pub struct GateResult {
 pub struct CountedApproval {
     /// Who.
     pub person: PersonId,
-    /// How it was proven.
+    /// How it was proven, in the configuration's word.
     pub proof: String,
-    /// The digest of what was signed.
-    pub statement: Digest,
-    /// The digest of the signature.
-    pub signature: Digest,
+    /// What proves it, beside the log: for an SSH signature what was signed, and the signature.
+    pub objects: Vec<Digest>,
 }
 
 /// An entry of the log, and a commitment to a log that has it.
@@ -216,7 +214,11 @@ impl Attestation {
 
 impl GateResult {
     fn of(judged: &Judged) -> Self {
-        let verdict = if judged.passed() { "pass" } else { "fail" };
+        let verdict = match (judged.passed(), judged.waived) {
+            (true, _) => "pass",
+            (false, true) => "waived",
+            (false, false) => "fail",
+        };
         Self {
             name: judged.gate.clone(),
             code: judged.code.to_string(),
@@ -230,14 +232,10 @@ impl GateResult {
 fn consents(promotion: &Promotion) -> Vec<CountedApproval> {
     let Some((_, persons)) = &promotion.consent else { return Vec::new() };
     let counted = promotion.approvals.iter().filter(|approval| persons.contains(&approval.statement.approver));
-    let consent = |approval: &crate::approval::Approval| {
-        let Proof::Sshsig { statement, signature, .. } = &approval.proof;
-        CountedApproval {
-            person: approval.statement.approver.clone(),
-            proof: "sshsig".to_owned(),
-            statement: *statement,
-            signature: *signature,
-        }
+    let consent = |approval: &crate::approval::Approval| CountedApproval {
+        person: approval.statement.approver.clone(),
+        proof: approval.proof.kind().map_or("none", ProofKind::as_str).to_owned(),
+        objects: approval.proof.objects(),
     };
     counted.map(consent).collect()
 }

@@ -29,7 +29,7 @@ fn promotion() -> Promotion {
         gates: vec![gate, soak],
         evidence: digest("evidence"),
         policy: digest("policy"),
-        next: Next::Admit { consent: vec![person("cy")] },
+        next: Next::Admit { consent: vec![person("cy")], needed: 1, follow_up: None },
         schema: None,
         attests: true,
         facts: None,
@@ -78,7 +78,6 @@ fn the_statement_is_a_verification_summary_with_one_field_more() {
     let inputs: BTreeSet<Digest> = [digest("a"), digest("b")].into();
     let inputs: Vec<Value> = inputs.iter().map(|input| json!({"digest": {"sha256": input.hex()}})).collect();
     let proof = approval(PromotionId(7), "cy", Decision::Approve).proof;
-    let Proof::Sshsig { statement: signed, signature, .. } = proof;
     assert_eq!(
         statement,
         json!({
@@ -103,7 +102,7 @@ fn the_statement_is_a_verification_summary_with_one_field_more() {
                         {"name": "order", "code": "G003", "version": 1, "verdict": "pass"},
                         {"name": "soak", "code": "G003", "version": 1, "verdict": "pass"},
                     ],
-                    "approvals": [{"person": "cy", "proof": "sshsig", "statement": signed, "signature": signature}],
+                    "approvals": [{"person": "cy", "proof": "sshsig", "objects": proof.objects()}],
                     "soak": "good",
                     "log": {"index": 9, "checkpoint": checkpoint(10)},
                 },

@@ -28,7 +28,7 @@ fn policy_accepted() -> Event {
     };
     let contacts = [(person("ana"), contact)].into();
     let accepted_by = [(person("ana"), proof("ana")), (person("bo"), proof("bo"))].into();
-    Event::PolicyAccepted(Box::new(PolicyAccepted { policy, contacts, accepted_by }))
+    Event::PolicyAccepted(Box::new(PolicyAccepted { policy, contacts, accepted_by, registers: true, proposal: None }))
 }
 
 /// The statement and the signature of `who`.
@@ -103,8 +103,16 @@ fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
         ("promotion.failed", changed(failed), vec![digest("log"), digest("answer")]),
         ("lease-taken", Event::LeaseTaken(lease), vec![]),
         ("lease-released", Event::LeaseReleased(LeaseReleased { environment: environment(), lease: 5 }), vec![]),
-        ("hold-placed", Event::HoldPlaced(HoldPlaced { hold: Hold { scope: scope(), reason: reason() } }), vec![]),
-        ("hold-released", Event::HoldReleased(HoldReleased { scope: scope(), reason: reason() }), vec![]),
+        (
+            "hold-placed",
+            Event::HoldPlaced(HoldPlaced { hold: Hold { scope: scope(), reason: reason(), by: None }, proof: None }),
+            vec![],
+        ),
+        (
+            "hold-released",
+            Event::HoldReleased(HoldReleased { scope: scope(), reason: reason(), by: None, proof: None }),
+            vec![],
+        ),
         ("freeze-placed", Event::FreezePlaced(FreezePlaced { environment: environment(), freeze }), vec![]),
         ("freeze-lifted", Event::FreezeLifted(FreezeLifted { environment: environment(), reason: reason() }), vec![]),
         ("notice-delivered", Event::NoticeDelivered(receipt()), vec![]),

@@ -9,7 +9,7 @@ use super::Finding;
 use crate::{
     digest::Digest,
     evidence::Evidence,
-    freeze::{Freeze, Hold},
+    freeze::{Freeze, Hold, Overridden},
     image::Image,
     name::{ComponentName, EnvironmentName},
     promotion::Kind,
@@ -99,6 +99,9 @@ pub struct Facts {
     /// Freezes of the target, past and coming ones too.
     #[serde(default)]
     pub freezes: Vec<Freeze>,
+    /// Freezes that enough persons will not let stop this promotion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<Overridden>,
     /// What is on record of the target's database.
     #[serde(default, skip_serializing_if = "DatabaseFacts::is_silent")]
     pub database: DatabaseFacts,

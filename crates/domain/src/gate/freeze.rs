@@ -1,7 +1,7 @@
 //! The environment is not frozen.
 
 use super::{Facts, Finding};
-use crate::promotion::Kind;
+use crate::{freeze::Freeze, promotion::Kind};
 
 pub(super) const CODE: &str = "G006";
 pub(super) const VERSION: u32 = 1;
@@ -17,8 +17,14 @@ pub(super) fn judge(facts: &Facts) -> Finding {
             "correct the freeze: it must end after it begins",
         );
     }
-    let active = facts.freezes.iter().filter(|freeze| freeze.covers(facts.now)).max_by_key(|freeze| freeze.until);
-    match active {
+    let active = facts.freezes.iter().filter(|freeze| freeze.covers(facts.now));
+    let (through, stopping): (Vec<_>, Vec<_>) = active.map(|freeze| (freeze, overridden(facts, freeze))).partition(|(_, by)| by.is_some());
+    match stopping.into_iter().map(|(freeze, _)| freeze).max_by_key(|freeze| freeze.until) {
+        None if !through.is_empty() => {
+            let words = through.iter().filter_map(|(freeze, by)| Some(format!("{} ({})", freeze.reason, by.as_ref()?)));
+            let words = format!("{} is frozen, overridden for this promotion: {}", facts.path.to, words.collect::<Vec<_>>().join("; "));
+            Finding::pass(words).with(through.iter().map(|(freeze, _)| freeze.digest()))
+        }
         None => Finding::pass(format!("{} is not frozen", facts.path.to)),
         Some(freeze) => Finding::fail(
             format!("{} is frozen until {}: {}", facts.path.to, freeze.until, freeze.reason),
@@ -29,4 +35,10 @@ pub(super) fn judge(facts: &Facts) -> Finding {
         )
         .clears(freeze.until),
     }
+}
+
+/// Who overrode a freeze, in words.
+fn overridden(facts: &Facts, freeze: &Freeze) -> Option<String> {
+    let given = facts.overridden.iter().find(|given| given.freeze == freeze.digest() && !given.by.is_empty())?;
+    Some(given.by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "))
 }

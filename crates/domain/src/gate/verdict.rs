@@ -57,6 +57,9 @@ pub struct Judged {
     /// What it found.
     #[serde(flatten)]
     pub finding: Finding,
+    /// Whether the policy lets an expedited promotion go on all the same. The verdict stays what it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waived: bool,
 }
 
 impl Finding {
@@ -88,7 +91,7 @@ impl Finding {
 
 impl Judged {
     pub(super) fn new(gate: &str, code: &str, version: u32, finding: Finding) -> Self {
-        Self { gate: gate.to_owned(), code: Code::new(code), version, finding }
+        Self { gate: gate.to_owned(), code: Code::new(code), version, finding, waived: false }
     }
 
     fn first() -> u32 {
@@ -99,7 +102,12 @@ impl Judged {
         *version == Self::first()
     }
 
-    /// Whether the gate passed. Anything else blocks.
+    /// Whether the gate does not stand in the way: it passed, or is waived.
+    pub fn admits(&self) -> bool {
+        self.passed() || self.waived
+    }
+
+    /// Whether the gate passed. Anything else blocks, unless it is waived.
     pub fn passed(&self) -> bool {
         matches!(self.finding.verdict, Verdict::Pass { .. })
     }

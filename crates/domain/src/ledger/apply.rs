@@ -8,8 +8,7 @@ use super::{EnvironmentRecord, Lease, Ledger, Live, Notice};
 use crate::{
     digest::Digest,
     event::{
-        DatabaseRecorded, DeploymentRecorded, Event, LeaseReleased, LeaseTaken, PolicyAccepted, PromotionChanged,
-        VerificationRecorded,
+        DatabaseRecorded, DeploymentRecorded, Event, LeaseReleased, LeaseTaken, PromotionChanged, VerificationRecorded,
     },
     freeze::{Hold, HoldScope},
     promotion::{
@@ -69,9 +68,9 @@ pub enum IllegalEntry {
 
 /// Where an entry stands, for what its event leaves in the ledger.
 #[derive(Clone, Copy)]
-struct At {
-    index: u64,
-    time: Timestamp,
+pub(super) struct At {
+    pub(super) index: u64,
+    pub(super) time: Timestamp,
     body: Digest,
 }
 
@@ -96,7 +95,10 @@ impl Ledger {
 
     fn take(&mut self, at: At, event: Event) -> Result<(), IllegalEntry> {
         match event {
-            Event::PolicyAccepted(accepted) => self.policy_accepted(*accepted),
+            Event::PolicyAccepted(accepted) => self.policy_accepted(*accepted, at),
+            Event::PolicyProposed(proposed) => self.policy_proposed(*proposed, at),
+            Event::PolicySigned(signed) => self.policy_signed(signed, at)?,
+            Event::PolicyRejected(rejected) => self.policy_rejected(rejected.proposal)?,
             Event::BuildRecorded(build) => {
                 self.newest_build = Some(build.digest);
                 let recorded = Recorded { at: at.time, receipt: at.body, fact: build };
@@ -141,11 +143,6 @@ impl Ledger {
             }
         }
         Ok(())
-    }
-
-    fn policy_accepted(&mut self, accepted: PolicyAccepted) {
-        self.policy = Some(accepted.policy);
-        self.contacts = accepted.contacts;
     }
 
     fn environment(&mut self, name: &crate::name::EnvironmentName) -> &mut EnvironmentRecord {
@@ -312,7 +309,7 @@ impl Ledger {
                 _ => &blocked.message,
             };
             let reason = format!("promotion {} is stuck: {why}", after.id);
-            self.hold(Hold { scope: HoldScope::Environment(after.to.clone()), reason });
+            self.hold(Hold { scope: HoldScope::Environment(after.to.clone()), reason, by: None });
         }
     }
 
@@ -370,7 +367,7 @@ impl Ledger {
             // A component that did not change is part of what was live before; holding it would block the way back.
             if !live_elsewhere(digest) {
                 let reason = format!("promotion {} failed in {}: {why}", failed.id, failed.to);
-                self.hold(Hold { scope: HoldScope::Digest(digest), reason });
+                self.hold(Hold { scope: HoldScope::Digest(digest), reason, by: None });
             }
         }
     }

@@ -8,20 +8,24 @@ mod environment;
 mod lease;
 mod number_keys;
 mod outbox;
+mod proposals;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use apply::IllegalEntry;
 pub use environment::{EnvironmentRecord, Live, Past};
 pub use lease::Lease;
 pub use outbox::{Notice, Outbox};
+pub use proposals::Proposal;
 
 use crate::{
+    approval::{Registered, Voters},
     digest::Digest,
     event::EvidenceRecorded,
-    freeze::{Freeze, Hold, HoldScope},
+    freeze::{Freeze, Hold, HoldScope, UnknownZone},
     gate::{DatabaseFacts, LiveFacts, TargetFacts},
     name::{EnvironmentName, PersonId},
     policy::{Contact, Policy},
@@ -39,6 +43,15 @@ pub struct Ledger {
     pub policy: Option<Policy>,
     /// How to reach its people.
     pub contacts: BTreeMap<PersonId, Contact>,
+    /// The index of its acceptance; `None` where that was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_since: Option<u64>,
+    /// Since when each person has had each key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub registered: Registered,
+    /// Policies that somebody wants in its place, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proposals: Vec<Proposal>,
     /// What was built.
     pub builds: BTreeMap<Digest, Recorded<Build>>,
     /// What was handed in about artifacts, by the artifact, the newest last.
@@ -141,10 +154,15 @@ impl Ledger {
         judged.then_some(TargetFacts { schema: past.schema })
     }
 
-    /// The freezes of `environment`, of the policy and placed by hand.
-    pub fn freezes_of(&self, environment: &EnvironmentName) -> Vec<Freeze> {
-        let declared = self.policy.as_ref().and_then(|p| p.environments.get(environment)).map(|e| e.freezes.clone());
-        let by_hand = self.freezes.get(environment).cloned();
-        declared.into_iter().chain(by_hand).flatten().collect()
+    /// The freezes of `environment`, of the policy and placed by hand; of those that come every week, the window that covers
+    /// `now` or the next one.
+    ///
+    /// # Errors
+    /// The policy names a time zone that this program does not know, so nobody can say whether it is frozen.
+    pub fn freezes_of(&self, environment: &EnvironmentName, now: Timestamp) -> Result<Vec<Freeze>, UnknownZone> {
+        let policy = self.policy.as_ref().and_then(|policy| policy.environments.get(environment));
+        let declared = policy.into_iter().flat_map(|rules| &rules.freezes).map(|rule| rule.window(now));
+        let by_hand = self.freezes.get(environment).into_iter().flatten().cloned().map(Ok);
+        declared.chain(by_hand).collect()
     }
 }

@@ -1,5 +1,9 @@
 use super::*;
-use crate::{check::RunCheck, testing::at, testing::person};
+use crate::{
+    check::RunCheck,
+    freeze::{Freeze, Recurring},
+    testing::{at, person},
+};
 
 fn name(text: &str) -> EnvironmentName {
     text.parse().unwrap()
@@ -14,7 +18,9 @@ fn environment(from: Option<&str>, components: &[&str]) -> Environment {
         tags: Vec::new(),
         gates: Gates::default(),
         approval: None,
+        expedited: None,
         freezes: Vec::new(),
+        freeze_override: None,
         migrate: None,
         verify: Vec::new(),
         rollback: RollbackRule::default(),
@@ -33,6 +39,7 @@ fn policy() -> Policy {
         count: 2,
         expires: Period::from_secs(3600),
         not: [Excluded::Requester].into(),
+        accepts: ApprovalRule::default_accepts(),
     };
     let production = Environment { approval: Some(rule), ..environment(Some("staging"), &["web", "worker"]) };
     Policy {
@@ -44,6 +51,7 @@ fn policy() -> Policy {
             (person("cy"), who("developer", &["key c"])),
         ]
         .into(),
+        identities: Vec::new(),
         environments: [
             (name("dev"), environment(None, &["web", "worker"])),
             (name("staging"), environment(Some("dev"), &["web", "worker"])),
@@ -123,6 +131,68 @@ fn a_quorum_must_be_possible_and_more_than_nobody() {
     assert!(matches!(nobody, PolicyError::NoApprovers { count: 0, people: 2, .. }));
     let no_role = refused(|policy| rule(policy).roles.clear());
     assert!(matches!(no_role, PolicyError::NoApprovers { people: 0, .. }));
+}
+
+fn expedited(count: u32, waive: &[&str]) -> Expedited {
+    Expedited {
+        roles: ["lead".parse().unwrap(), "on-call".parse().unwrap(), "developer".parse().unwrap()].into(),
+        count,
+        waive: waive.iter().map(|gate| (*gate).to_owned()).collect(),
+        follow_up: Period::from_secs(3600),
+        expires: None,
+    }
+}
+
+fn every(zone: &str) -> FreezeRule {
+    let every = "Fri 16:00 to Mon 08:00".parse().unwrap();
+    FreezeRule::Every(Recurring { every, zone: zone.into(), reason: "weekend".into() })
+}
+
+#[test]
+fn the_expedited_way_wants_one_more_than_usual_and_never_waives_what_holds_all_together() {
+    let with = |count, waive: &[&str]| {
+        let mut policy = policy();
+        at_environment(&mut policy, "production").expedited = Some(expedited(count, waive));
+        policy.validate().map_err(|error| error.to_string())
+    };
+    assert_eq!(with(3, &["soak", "verified", "freeze"]), Ok(()));
+    let few = with(2, &[]).unwrap_err();
+    assert!(few.contains("wants 2 for an expedited promotion and 2 for any other"), "{few}");
+    let many = with(4, &[]).unwrap_err();
+    assert!(many.contains("wants 4 approvals of an expedited promotion") && many.contains("3 of its people"), "{many}");
+    for gate in NEVER_WAIVED {
+        let never = with(3, &[gate]).unwrap_err();
+        assert!(never.contains(&format!("`{gate}`, which is never waived")), "{never}");
+    }
+    let unknown = with(3, &["sook"]).unwrap_err();
+    assert!(unknown.contains("there is no such gate"), "{unknown}");
+}
+
+#[test]
+fn who_overrides_a_freeze_must_exist_and_its_time_zone_too() {
+    let nobody = refused(|policy| {
+        let roles = ["ceo".parse().unwrap()].into();
+        at_environment(policy, "production").freeze_override = Some(OverrideRule { roles, count: 1 });
+    });
+    assert!(nobody.to_string().contains("wants 1 signatures to override a freeze by ceo"), "{nobody}");
+    let nowhere = refused(|policy| at_environment(policy, "dev").freezes = vec![every("Europe/Atlantis")]);
+    assert!(matches!(nowhere, PolicyError::UnknownZone { .. }), "{nowhere}");
+}
+
+#[test]
+fn a_rule_must_accept_a_proof_that_can_be_verified() {
+    let none = refused(|policy| rule(policy).accepts.clear());
+    assert_eq!(none, PolicyError::NoProof(name("production")));
+    let later = refused(|policy| rule(policy).accepts = [ProofKind::GithubReview].into());
+    assert_eq!(later, PolicyError::NoProof(name("production")));
+}
+
+#[test]
+fn a_policy_that_was_accepted_before_these_rules_existed_keeps_its_digest() {
+    let text = serde_json::to_string(&policy()).unwrap();
+    for key in ["accepts", "expedited", "freeze_override", "identities"] {
+        assert!(!text.contains(key), "{key} stands in {text}");
+    }
 }
 
 #[test]
@@ -212,8 +282,22 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("approval count", |p| rule(p).count = 1),
         ("approval life", |p| rule(p).expires = Period::from_secs(3601)),
         ("approval exclusions", |p| rule(p).not = [Excluded::Requester, Excluded::Author].into()),
+        ("approval proofs", |p| rule(p).accepts = [ProofKind::Sshsig, ProofKind::GithubReview].into()),
+        ("expedited", |p| at_environment(p, "production").expedited = Some(expedited(2, &[]))),
+        ("expedited waivers", |p| at_environment(p, "production").expedited = Some(expedited(2, &["soak"]))),
+        ("freeze override", |p| {
+            let roles = ["lead".parse().unwrap()].into();
+            at_environment(p, "production").freeze_override = Some(OverrideRule { roles, count: 1 });
+        }),
+        ("identities", |p| {
+            let text = |text: &str| text.to_owned();
+            let (issuer, jwks, audience) = (text("https://id.example"), text("{}"), text("sealift"));
+            p.identities = vec![IdentityProvider { issuer, jwks, audience, subjects: Vec::new() }];
+        }),
+        ("weekly freezes", |p| at_environment(p, "dev").freezes = vec![every("Europe/Berlin")]),
         ("freezes", |p| {
-            at_environment(p, "dev").freezes = vec![Freeze { from: at(0), until: at(1), reason: "x".into() }]
+            at_environment(p, "dev").freezes =
+                vec![FreezeRule::Once(Freeze { from: at(0), until: at(1), reason: "x".into() })]
         }),
         ("migrate", |p| at_environment(p, "dev").migrate = Some(vec!["migrate".into()])),
         ("verify", |p| {

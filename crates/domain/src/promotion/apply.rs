@@ -1,17 +1,17 @@
 //! The reducer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::{
-    Attachment, Attested, Cause, Done, Ended, Judgement, Kind, Moment, Next, Promotion, PromotionEvent, PromotionId,
-    Request, Stage, Step, Wait,
+    Attachment, Attested, Cause, Closed, Done, Ended, FollowUp, FreezeOverride, Judgement, Kind, Moment, Next,
+    Promotion, PromotionEvent, PromotionId, Request, Stage, Step, Wait,
 };
 use crate::{
-    approval::Decision,
+    approval::{Approval, Decision},
     failure::{Code, Failure},
-    name::ComponentName,
+    name::{ComponentName, PersonId},
     undo::Observed,
 };
 
@@ -59,6 +59,10 @@ impl Promotion {
             approvals: Vec::new(),
             lapses_at: None,
             consent: None,
+            needed: 0,
+            expedited: request.expedited,
+            follow_up: None,
+            overrides: Vec::new(),
             immutable_tags: BTreeMap::new(),
             schema: None,
             migrated: false,
@@ -76,14 +80,22 @@ impl Promotion {
 
     /// Lets `event` happen. On error nothing has changed.
     pub fn apply(&mut self, event: PromotionEvent, at: Timestamp) -> Result<(), IllegalEvent> {
+        if let PromotionEvent::FollowUpClosed { by, reason, .. } = event {
+            // It may come long after the end, and the time line ends with the promotion.
+            return self.close_follow_up(by, reason, at);
+        }
         let what = match &event {
             PromotionEvent::Done(done) => done.step().as_str(),
             other => other.name(),
         };
         let stage = match event {
-            PromotionEvent::Requested(_) => Err(self.illegal("requested", None)),
+            PromotionEvent::Requested(_) | PromotionEvent::FollowUpClosed { .. } => {
+                Err(self.illegal("requested", None))
+            }
             PromotionEvent::Judged(judgement) => self.judged(judgement, at),
             PromotionEvent::Approved(approval) => self.approved(approval),
+            PromotionEvent::Revoked(revocation) => self.revoked(&revocation, at),
+            PromotionEvent::FreezeOverridden(given) => self.freeze_overridden(given),
             PromotionEvent::Rejected { by, reason, .. } => self.pending_ends("rejected", reason, Some(by)),
             PromotionEvent::Withdrawn { by, reason } => self.withdrawn(by, reason),
             PromotionEvent::Superseded { by } => self.superseded(by),
@@ -116,19 +128,26 @@ impl Promotion {
         if !matches!(self.stage, Stage::Judging | Stage::Waiting(_)) {
             return Err(self.illegal("judged", None));
         }
-        let passed = judgement.gates.iter().all(crate::gate::Judged::passed);
+        let admits = judgement.gates.iter().all(crate::gate::Judged::admits);
+        if !self.expedited && judgement.gates.iter().any(|judged| judged.waived) {
+            return Err(self.illegal("judged", Some("only an expedited promotion has gates waived")));
+        }
         // Nothing enters while a gate does not pass, and nobody is asked for consent to what may not enter.
-        if !passed && matches!(judgement.next, Next::Admit { .. } | Next::Wait(Wait::Approval { .. })) {
+        if !admits && matches!(judgement.next, Next::Admit { .. } | Next::Wait(Wait::Approval { .. })) {
             return Err(self.illegal("judged", Some("a gate does not pass")));
         }
         if judgement.gates.is_empty() {
             return Err(self.illegal("judged", Some("no gate was judged")));
         }
         let stage = match judgement.next {
-            Next::Admit { consent } => {
+            Next::Admit { consent, needed, follow_up } => {
                 self.consent = if consent.is_empty() { None } else { Some((at, consent)) };
                 // A rollback goes back to what was admitted before; it admits nothing.
                 self.attested = (judgement.attests && self.kind == Kind::Promote).then(Attested::default);
+                self.needed = needed;
+                let waived: BTreeSet<String> =
+                    judgement.gates.iter().filter(|judged| judged.waived).map(|judged| judged.gate.clone()).collect();
+                self.follow_up = follow_up.map(|period| FollowUp { due: period.after(at), waived, closed: None });
                 Stage::Forward { step: Step::Copy, cancel: None }
             }
             Next::Wait(wait) => {
@@ -146,7 +165,7 @@ impl Promotion {
         Ok(stage)
     }
 
-    fn approved(&mut self, approval: crate::approval::Approval) -> Result<Stage, IllegalEvent> {
+    fn approved(&mut self, approval: Approval) -> Result<Stage, IllegalEvent> {
         let statement = &approval.statement;
         if statement.promotion != self.id || statement.decision != Decision::Approve {
             return Err(self.illegal("approved", Some("the statement is not an approval of this promotion")));
@@ -162,12 +181,70 @@ impl Promotion {
         Ok(Stage::Judging)
     }
 
-    fn pending_ends(
-        &self,
-        event: &'static str,
-        reason: String,
-        by: Option<crate::name::PersonId>,
-    ) -> Result<Stage, IllegalEvent> {
+    /// Takes a person's approvals back. Before work begins it is judged anew; until the switch it ends where too few
+    /// approvals are left.
+    fn revoked(&mut self, revocation: &Approval, at: Timestamp) -> Result<Stage, IllegalEvent> {
+        let statement = &revocation.statement;
+        if statement.promotion != self.id || statement.decision != Decision::Revoke {
+            return Err(self.illegal("revoked", Some("the statement is not a revocation for this promotion")));
+        }
+        let stage = match &self.stage {
+            Stage::Judging | Stage::Waiting(_) => Stage::Judging,
+            Stage::Forward { step, cancel } if !step.touches_live() => {
+                Stage::Forward { step: *step, cancel: cancel.clone().or_else(|| self.without(&statement.approver)) }
+            }
+            Stage::Forward { .. } => {
+                return Err(self.illegal("revoked", Some("the switch has begun; roll back instead")));
+            }
+            Stage::Back { .. } | Stage::Ended(_) => return Err(self.illegal("revoked", None)),
+        };
+        let mut theirs = self
+            .approvals
+            .iter_mut()
+            .filter(|given| given.statement.approver == statement.approver && given.revoked.is_none())
+            .peekable();
+        if theirs.peek().is_none() {
+            return Err(self.illegal("revoked", Some("there is no approval of theirs to take back")));
+        }
+        theirs.for_each(|given| given.revoked = Some(at));
+        Ok(stage)
+    }
+
+    /// Why it ends if `who` no longer consents; `None` if the others are enough.
+    fn without(&self, who: &PersonId) -> Option<Cause> {
+        let (_, by) = self.consent.as_ref().filter(|(_, by)| by.contains(who))?;
+        let is_revoked = |id: &PersonId| {
+            let mut theirs = self.approvals.iter().filter(|given| given.statement.approver == *id);
+            theirs.all(|given| given.revoked.is_some())
+        };
+        let left = by.iter().filter(|id| *id != who && !is_revoked(id)).count();
+        let needed = if self.needed == 0 { by.len() } else { self.needed as usize };
+        (left < needed)
+            .then(|| Cause::Withdrawn { by: Some(who.clone()), reason: format!("{who} took the approval back") })
+    }
+
+    fn freeze_overridden(&mut self, given: FreezeOverride) -> Result<Stage, IllegalEvent> {
+        if !matches!(self.stage, Stage::Judging | Stage::Waiting(_)) {
+            return Err(self.illegal("freeze-overridden", None));
+        }
+        if self.overrides.iter().any(|before| before.freeze == given.freeze && before.by == given.by) {
+            return Err(self.illegal("freeze-overridden", Some("this person said so already")));
+        }
+        self.overrides.push(given);
+        Ok(Stage::Judging)
+    }
+
+    fn close_follow_up(&mut self, by: PersonId, reason: String, at: Timestamp) -> Result<(), IllegalEvent> {
+        match self.follow_up.as_mut().filter(|follow_up| follow_up.closed.is_none()) {
+            Some(open) => {
+                open.closed = Some(Closed { at, by, reason });
+                Ok(())
+            }
+            None => Err(self.illegal("follow-up-closed", Some("it has no open follow-up"))),
+        }
+    }
+
+    fn pending_ends(&self, event: &'static str, reason: String, by: Option<PersonId>) -> Result<Stage, IllegalEvent> {
         match self.stage {
             Stage::Judging | Stage::Waiting(_) => {
                 Ok(Stage::Ended(Ended::Cancelled { reason, by, superseded_by: None }))
@@ -176,7 +253,7 @@ impl Promotion {
         }
     }
 
-    fn withdrawn(&self, by: Option<crate::name::PersonId>, reason: String) -> Result<Stage, IllegalEvent> {
+    fn withdrawn(&self, by: Option<PersonId>, reason: String) -> Result<Stage, IllegalEvent> {
         match &self.stage {
             // A step under way is waited for; from the switch on, only a rollback leads back.
             Stage::Forward { step, cancel: None } if !step.touches_live() => {

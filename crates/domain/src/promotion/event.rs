@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Done, Kind, PromotionId, Requester, Step, Wait};
+use super::{Done, FreezeOverride, Kind, PromotionId, Requester, Step, Wait, state::is_zero};
 use crate::{
     approval::{Approval, Proof},
     digest::Digest,
     failure::Failure,
     gate::Judged,
     name::{EnvironmentName, PersonId},
+    quantity::Period,
     release::Release,
     schema::Schema,
 };
@@ -42,6 +43,9 @@ pub struct Request {
     pub run_id: Option<String>,
     /// The policy in force.
     pub policy: Digest,
+    /// Whether it is to go the expedited way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expedited: bool,
 }
 
 /// The outcome of judging the gates.
@@ -77,6 +81,12 @@ pub enum Next {
     Admit {
         /// Who consented; empty where no consent is needed.
         consent: Vec<PersonId>,
+        /// How many the rule wants; 0 where that was not kept, and then all who consented.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        needed: u32,
+        /// For an expedited promotion: how long it may take until what was waived is made good.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        follow_up: Option<Period>,
     },
     /// Wait.
     Wait(Wait),
@@ -94,6 +104,19 @@ pub enum PromotionEvent {
     Judged(Judgement),
     /// A person consented.
     Approved(Approval),
+    /// A person took an approval back.
+    Revoked(Approval),
+    /// A person wants a freeze not to stop it.
+    FreezeOverridden(FreezeOverride),
+    /// What was waived for it was made good.
+    FollowUpClosed {
+        /// Who says so.
+        by: PersonId,
+        /// What was done.
+        reason: String,
+        /// How we know.
+        proof: Proof,
+    },
     /// A person refused.
     Rejected {
         /// Who.
@@ -140,6 +163,9 @@ impl PromotionEvent {
             Self::Requested(_) => "requested",
             Self::Judged(_) => "judged",
             Self::Approved(_) => "approved",
+            Self::Revoked(_) => "revoked",
+            Self::FreezeOverridden(_) => "freeze-overridden",
+            Self::FollowUpClosed { .. } => "follow-up-closed",
             Self::Rejected { .. } => "rejected",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Superseded { .. } => "superseded",

@@ -26,7 +26,10 @@ pub use apply::IllegalEvent;
 pub(crate) use apply::PAST_DATABASE;
 pub use event::{Judgement, Next, PromotionEvent, Request};
 pub use intent::Intent;
-pub use state::{Attested, Cause, Ended, Kind, Moment, Promotion, PromotionId, Requester, Stage, Status, Wait};
+pub use state::{
+    Attested, Cause, Closed, Ended, FollowUp, FreezeOverride, Kind, Moment, Promotion, PromotionId, Requester, Stage,
+    Status, Wait,
+};
 pub use step::{Attachment, Done, Step, VerificationSummary};
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! The state of a promotion.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Attachment, Step, VerificationSummary};
 use crate::{
-    approval::{Approval, Proof},
+    approval::{Approval, Proof, Workload},
     cost::Cost,
     digest::Digest,
     failure::Failure,
@@ -48,6 +52,8 @@ pub enum Requester {
         /// How we know.
         proof: Proof,
     },
+    /// A run of a pipeline, as its identity provider says.
+    Workload(Box<Workload>),
 }
 
 /// Where a promotion is.
@@ -199,6 +205,42 @@ pub enum Status {
     Stuck,
 }
 
+/// What an expedited promotion leaves to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowUp {
+    /// Until when.
+    pub due: Timestamp,
+    /// The gates that were waived.
+    pub waived: BTreeSet<String>,
+    /// When and how it was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+}
+
+/// How a follow-up was closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: PersonId,
+    /// What was done.
+    pub reason: String,
+}
+
+/// That one person wants a freeze not to stop a promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeOverride {
+    /// The freeze: [`Freeze::digest`](crate::freeze::Freeze::digest).
+    pub freeze: Digest,
+    /// Who.
+    pub by: PersonId,
+    /// Why.
+    pub reason: String,
+    /// How we know.
+    pub proof: Proof,
+}
+
 /// When something happened, for the time line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
@@ -247,6 +289,18 @@ pub struct Promotion {
     pub lapses_at: Option<Timestamp>,
     /// When consent was complete, if any was needed, and who gave it.
     pub consent: Option<(Timestamp, Vec<PersonId>)>,
+    /// How many of them the rule wanted; 0 where that was not kept, and then all of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub needed: u32,
+    /// Whether it goes the expedited way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expedited: bool,
+    /// What is still to be made good of what was waived for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up: Option<FollowUp>,
+    /// Freezes that are not to stop it, as far as persons said so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<FreezeOverride>,
     /// The immutable names that the images were given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub immutable_tags: BTreeMap<ComponentName, Vec<Tag>>,
@@ -277,6 +331,26 @@ pub struct Promotion {
     pub stage: Stage,
     /// What happened when.
     pub timeline: Vec<Moment>,
+}
+
+impl Requester {
+    /// The person who asked, or who started the run that asked; `None` if that is nobody known.
+    pub fn person(&self) -> Option<&PersonId> {
+        match self {
+            Self::Unknown => None,
+            Self::Person { id, .. } => Some(id),
+            Self::Workload(workload) => workload.actor.as_ref(),
+        }
+    }
+
+    /// How it is known who asked.
+    pub fn proof(&self) -> Option<&Proof> {
+        match self {
+            Self::Unknown => None,
+            Self::Person { proof, .. } => Some(proof),
+            Self::Workload(workload) => Some(&workload.proof),
+        }
+    }
 }
 
 impl Promotion {
@@ -338,6 +412,10 @@ impl Promotion {
             (_, Status::Pending | Status::InProgress) => None,
         }
     }
+}
+
+pub(super) fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Status {

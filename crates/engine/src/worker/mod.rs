@@ -193,7 +193,7 @@ impl<'a> Worker<'a> {
     fn report_judgement(&self, gates: Vec<Judged>, next: &Next, began: jiff::Timestamp) {
         let now = self.world.clock.now();
         self.observer.on(&Progress::Gates { gates, took: Period::between(began, now) });
-        if let Next::Admit { consent } = next
+        if let Next::Admit { consent, .. } = next
             && !consent.is_empty()
         {
             self.observer.on(&Progress::Consent { by: consent.clone(), at: now });

@@ -51,6 +51,7 @@ async fn a_living_run_keeps_its_environment() {
         proof: Vec::new(),
         reason: None,
         run_id: None,
+        expedited: false,
     };
     let error = sealift_engine::request::ask(&stage.book().await, &ask).await.unwrap_err();
     assert!(matches!(error, EngineError::Held { by, .. } if by == id), "{error}");

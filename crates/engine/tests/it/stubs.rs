@@ -524,7 +524,7 @@ impl Log for Yielding {
     }
 }
 
-struct NoSignatures;
+pub(crate) struct NoSignatures;
 
 impl Signatures for NoSignatures {
     fn verify(&self, _: &str, _: &str, _: &[u8], _: &[u8]) -> Result<(), String> {
@@ -578,7 +578,9 @@ fn rules(from: Option<&str>, repository: &str) -> Environment {
         tags: serde_json::from_str(r#"["moving", {"immutable": "fixed-{digest12}"}]"#).unwrap(),
         gates: Default::default(),
         approval: None,
+        expedited: None,
         freezes: Vec::new(),
+        freeze_override: None,
         migrate: Some(vec!["migrate".into()]),
         verify: serde_json::from_str(r#"[{"http": "http://x/"}, {"availability": "http://x/"}]"#).unwrap(),
         rollback: RollbackRule::default(),
@@ -600,6 +602,7 @@ pub(crate) fn policy() -> Policy {
         app: "app".parse().unwrap(),
         source: None,
         people: BTreeMap::new(),
+        identities: Vec::new(),
         environments: [
             (environment("staging"), rules(None, "r.example/staging")),
             (environment("production"), rules(Some("staging"), "r.example/production")),
@@ -651,8 +654,16 @@ impl Stage {
 
     pub(crate) async fn build(&self, n: u8) {
         let repository = "r.example/staging".parse().unwrap();
-        let build =
-            Build { repository, digest: Digest::of(&[n]), commit: None, run_id: None, author: None, version: None };
+        let build = Build {
+            repository,
+            digest: Digest::of(&[n]),
+            commit: None,
+            run_id: None,
+            author: None,
+            committer: None,
+            actor: None,
+            version: None,
+        };
         record::build(&self.book().await, &self.world("build"), build).await.unwrap();
     }
 
@@ -667,6 +678,7 @@ impl Stage {
             proof: Vec::new(),
             reason: None,
             run_id: None,
+            expedited: false,
         };
         request::ask(&self.book().await, &ask).await.unwrap().id()
     }

@@ -6,19 +6,25 @@ use sealift_domain::{
     approval::{Approval, Decision as Verdict},
     event::{Event, PromotionChanged},
     policy::{ApprovalRule, Person},
-    promotion::{Kind, PromotionEvent, Status, Step},
+    promotion::{Kind, PromotionEvent, PromotionId, Status, Step},
     quantity::Period,
 };
-use sealift_engine::{book::Decision, decide, ports::clock::Clock, record};
+use sealift_engine::{act::Signed, book::Decision, decide, ports::clock::Clock, record};
 
-use super::stubs::{Stage, environment, policy, proof};
+use super::stubs::{NoSignatures, Stage, environment, policy, proof};
 
 fn with_approval() -> sealift_domain::policy::Policy {
     let mut policy = policy();
     let lead: sealift_domain::name::Role = "lead".parse().unwrap();
     let person = Person { roles: [lead.clone()].into(), ssh: ["ssh-ed25519 AAAA".to_owned()].into() };
     policy.people.insert("ana".parse().unwrap(), person);
-    let rule = ApprovalRule { roles: [lead].into(), count: 1, expires: Period::from_secs(3600), not: BTreeSet::new() };
+    let rule = ApprovalRule {
+        roles: [lead].into(),
+        count: 1,
+        expires: Period::from_secs(3600),
+        not: BTreeSet::new(),
+        accepts: ApprovalRule::default_accepts(),
+    };
     policy.environments.get_mut(&environment("production")).unwrap().approval = Some(rule);
     policy
 }
@@ -35,12 +41,19 @@ async fn staged(policy: sealift_domain::policy::Policy) -> Stage {
 async fn approve(stage: &Stage, id: sealift_domain::promotion::PromotionId) {
     let book = stage.book().await;
     let ledger = book.ledger().await.unwrap();
-    let statement =
-        decide::statement(&ledger, id, &"ana".parse().unwrap(), Verdict::Approve, stage.clock.now(), "n".into())
-            .unwrap();
+    let statement = decide::statement(
+        &ledger,
+        id,
+        &"ana".parse().unwrap(),
+        (Verdict::Approve, None),
+        stage.clock.now(),
+        "n".into(),
+    )
+    .unwrap();
     let bytes = serde_json::to_vec(&statement).unwrap();
     let world = stage.world("approver");
-    assert_eq!(decide::accept(&book, world.signatures.as_ref(), &bytes, b"signature", None).await.unwrap(), id);
+    let signed = sealift_engine::act::Signed { statement: bytes, signature: b"signature".to_vec() };
+    assert_eq!(decide::accept(&book, world.signatures.as_ref(), &signed).await.unwrap(), id);
 }
 
 #[tokio::test]
@@ -56,6 +69,65 @@ async fn a_promotion_waits_for_consent_and_goes_on_with_it() {
     let delivered = stage.script.delivered.lock().unwrap().join(" ");
     let expected = ["approval-wanted", "started", "completed"].map(|kind| format!("{id} promotion.{kind}")).join(" ");
     assert_eq!(delivered, expected);
+}
+
+/// Ana signs that she no longer approves; whether that was accepted.
+async fn revoke(book: &sealift_engine::book::Book, now: jiff::Timestamp, id: PromotionId) -> Result<(), String> {
+    let ledger = book.ledger().await.unwrap();
+    let decision = (Verdict::Revoke, None);
+    let statement = decide::statement(&ledger, id, &"ana".parse().unwrap(), decision, now, "revokes".into());
+    let statement = serde_json::to_vec(&statement.map_err(|error| error.to_string())?).unwrap();
+    let signed = Signed { statement, signature: b"signature".to_vec() };
+    decide::accept(book, &NoSignatures, &signed).await.map(drop).map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn attack_10_an_approval_that_is_taken_back_while_work_goes_on_ends_it_before_the_switch() {
+    for (step, discarded) in [(Step::Copy, 0), (Step::Migrate, 0), (Step::Prepare, 1)] {
+        let stage = staged(with_approval()).await;
+        let id = stage.ask(Kind::Promote, 1, "production").await;
+        assert_eq!(stage.run(id).await, Status::Pending);
+        approve(&stage, id).await;
+        let (book, now) = (stage.book().await, stage.clock.now());
+        let takes_back = Box::new(move || {
+            std::thread::scope(|scope| {
+                let work = async { revoke(&book, now, id).await.unwrap() };
+                scope.spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(work));
+            });
+        });
+        stage.script.during.lock().unwrap().insert(step, takes_back);
+        assert_eq!(stage.run(id).await, Status::Cancelled, "{step}");
+        assert_eq!((stage.script.count(Step::Discard), stage.script.count(Step::Switch)), (discarded, 0), "{step}");
+    }
+}
+
+#[tokio::test]
+async fn attack_10_an_approval_is_not_taken_back_once_the_switch_has_begun() {
+    let stage = staged(with_approval()).await;
+    let id = stage.ask(Kind::Promote, 1, "production").await;
+    assert_eq!(stage.run(id).await, Status::Pending);
+    approve(&stage, id).await;
+    let (book, now) = (stage.book().await, stage.clock.now());
+    let takes_back = Box::new(move || {
+        std::thread::scope(|scope| {
+            let work = async { revoke(&book, now, id).await.unwrap_err() };
+            let refused = scope.spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(work)).join().unwrap();
+            assert!(refused.contains("roll back instead"), "{refused}");
+        });
+    });
+    stage.script.during.lock().unwrap().insert(Step::Switch, takes_back);
+    assert_eq!(stage.run(id).await, Status::Completed);
+}
+
+#[tokio::test]
+async fn attack_10_an_approval_that_has_expired_is_asked_for_anew() {
+    let stage = staged(with_approval()).await;
+    let id = stage.ask(Kind::Promote, 1, "production").await;
+    assert_eq!(stage.run(id).await, Status::Pending);
+    approve(&stage, id).await;
+    stage.clock.advance(Period::from_secs(3600));
+    assert_ne!(stage.run(id).await, Status::Completed);
+    assert_eq!(stage.script.count(Step::Switch), 0);
 }
 
 #[tokio::test]
@@ -133,11 +205,17 @@ async fn what_cannot_follow_is_never_written() {
     assert_eq!(stage.run(id).await, Status::Pending);
     let book = stage.book().await;
     let ledger = book.ledger().await.unwrap();
-    let mut statement =
-        decide::statement(&ledger, id, &"ana".parse().unwrap(), Verdict::Approve, stage.clock.now(), "n".into())
-            .unwrap();
+    let mut statement = decide::statement(
+        &ledger,
+        id,
+        &"ana".parse().unwrap(),
+        (Verdict::Approve, None),
+        stage.clock.now(),
+        "n".into(),
+    )
+    .unwrap();
     statement.promotion.0 += 1;
-    let approval = Approval { statement, proof: proof(), at: stage.clock.now() };
+    let approval = Approval { statement, proof: proof(), at: stage.clock.now(), revoked: None };
     let changed =
         PromotionChanged { promotion: id, lease: None, cost: None, change: PromotionEvent::Approved(approval) };
     let event = Event::Promotion(Box::new(changed));

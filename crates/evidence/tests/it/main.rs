@@ -11,6 +11,7 @@ mod hostile;
 mod keyed;
 mod keyless;
 mod material;
+mod oidc;
 mod openssh;
 mod security_key;
 mod signing;

@@ -16,6 +16,7 @@ use sealift_domain::{
     record::Build,
 };
 use sealift_engine::{
+    act::Signed,
     book::Book,
     decide, init,
     ports::clock::Clock as _,
@@ -93,6 +94,8 @@ impl History<'_> {
             commit: Some(Digest::of(version.as_bytes()).hex().chars().take(40).collect()),
             run_id: Some(format!("{}", 100_000 + number)),
             author: None,
+            committer: None,
+            actor: None,
             version: Some(version),
         };
         record::build(self.book, &self.world, build).await?;
@@ -114,10 +117,11 @@ impl History<'_> {
             to,
             release,
             by_hand: false,
-            requester: self.bob()?,
+            requester: self.bob(ledger.size)?,
             proof: Vec::new(),
             reason: Some("a release like any other".to_owned()),
             run_id: None,
+            expedited: false,
         };
         let id = request::ask(self.book, &ask).await?.id();
         let mut status = self.work(id).await?;
@@ -137,21 +141,27 @@ impl History<'_> {
     }
 
     /// The requester; his signature would be one more object beside the log.
-    fn bob(&self) -> Result<Requester, Failed> {
+    fn bob(&self, entry: u64) -> Result<Requester, Failed> {
         let key = std::fs::read_to_string(self.place.directory.join("keys/bob.pub"))?;
         let key = key.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
         let none = Digest::of(b"");
-        let proof = sealift_domain::approval::Proof::Sshsig { key, statement: none, signature: none };
+        let proof = sealift_domain::approval::Proof::Sshsig {
+            key,
+            statement: Digest::of(&entry.to_be_bytes()),
+            signature: none,
+        };
         Ok(Requester::Person { id: "bob".parse()?, proof })
     }
 
     async fn approve(&self, id: sealift_domain::promotion::PromotionId) -> Result<(), Failed> {
         let ledger = self.book.ledger().await?;
         let nonce = format!("{:032x}", id.0);
-        let statement = decide::statement(&ledger, id, &"ana".parse()?, Decision::Approve, self.clock.now(), nonce)?;
+        let statement =
+            decide::statement(&ledger, id, &"ana".parse()?, (Decision::Approve, None), self.clock.now(), nonce)?;
         let bytes = serde_json::to_vec(&statement)?;
         let signature = self.ana.sign(APPROVAL_NAMESPACE, HashAlg::Sha512, &bytes)?.to_pem(LineEnding::LF)?;
-        decide::accept(self.book, self.world.signatures.as_ref(), &bytes, signature.as_bytes(), None).await?;
+        let signed = Signed { statement: bytes, signature: signature.into_bytes() };
+        decide::accept(self.book, self.world.signatures.as_ref(), &signed).await?;
         Ok(())
     }
 }

@@ -1,40 +1,49 @@
 //! `sealift approve`
 
+mod shown;
+
 use std::path::PathBuf;
 
 use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, ApprovalStatement, Decision},
-    promotion::{Kind, PromotionId, Stage, Wait},
+    ledger::Ledger,
+    name::PersonId,
+    promotion::{Kind, Promotion, PromotionId, Stage, Wait},
 };
-use sealift_engine::{database, decide, outbox, places, ports::clock::Clock};
+use sealift_engine::{act::Signed, decide, outbox, ports::clock::Clock};
 use serde_json::json;
 
 use super::{Ends, Global};
 use crate::{
     diagnostic::{Diagnostic, catalogue::Exit},
     failure, identity,
-    report::{
-        human,
-        style::{Style, Tone},
-        text,
-    },
     session::Session,
     shell::Shell,
     system::{SystemClock, nonce},
 };
 
-/// Consent to a promotion, signed with your own SSH key
+/// Consent to a promotion, signed with your own SSH key; or take that back
+///
+/// What is signed is shown first: the digests, what changes against what is live, the gates and who asked. It counts for
+/// exactly that: another digest, policy, definition or set of evidence wants it anew.
 #[derive(clap::Args)]
 pub struct Args {
     /// The promotion; without it, the one that waits for approval, if there is only one.
     promotion: Option<PromotionId>,
+    /// Take your approval back. It ends the promotion if too few approvals are left, as long as the switch has not begun.
+    #[arg(long)]
+    revoke: bool,
+    /// Why.
+    #[arg(long)]
+    reason: Option<String>,
     /// Your SSH key, private or public (with an agent).
     #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
     identity: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
-    decide(shell, global, args.promotion, args.identity, Decision::Approve, None).await
+    let decision = if args.revoke { Decision::Revoke } else { Decision::Approve };
+    decide(shell, global, args.promotion, args.identity, (decision, args.reason)).await
 }
 
 /// Signs and hands in a decision.
@@ -43,91 +52,80 @@ pub(super) async fn decide(
     global: &Global,
     promotion: Option<PromotionId>,
     key: Option<PathBuf>,
-    decision: Decision,
-    reason: Option<String>,
+    (decision, reason): (Decision, Option<String>),
 ) -> Ends {
     let one = |d| vec![d];
     let session = Session::open(shell, global).await?;
-    let policy = session.same_policy().await.map_err(one)?;
+    // Taking back stops something, and must not wait until a file is in order again.
+    let policy = match decision {
+        Decision::Revoke => {
+            session.ledger().await.map_err(one)?.policy.clone().unwrap_or(session.config.policy.clone())
+        }
+        Decision::Approve | Decision::Reject => session.same_policy().await.map_err(one)?,
+    };
+    if decision == Decision::Reject && reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
+        return Err(one(failure::usage("say why: `--reason \"…\"`")));
+    }
     let ledger = session.ledger().await.map_err(one)?;
+    let identity = identity::require(shell, &policy, key.as_deref()).map_err(one)?;
     let id = match promotion {
         Some(id) => id,
-        None => the_waiting_one(&ledger).map_err(one)?,
+        None => the_one(&ledger, decision, &identity.person).map_err(one)?,
     };
-    let identity = identity::require(shell, &policy, key.as_deref()).map_err(one)?;
-    let statement = decide::statement(&ledger, id, &identity.person, decision, SystemClock.now(), nonce())
+    let decided = (decision, reason);
+    let statement = decide::statement(&ledger, id, &identity.person, decided, SystemClock.now(), nonce())
         .map_err(|e| one(failure::of_engine(e)))?;
     if !global.json() {
         let style = shell.err(false, global.color()).style();
-        shell.tell(&what_is_signed(&ledger, &statement, &style));
+        shell.tell(&shown::what_is_signed(&session, &ledger, &statement, &style).await);
     }
     let bytes = serde_json::to_vec(&statement).unwrap_or_default();
     let signature = identity.sign(APPROVAL_NAMESPACE, &bytes).map_err(one)?;
-    decide::accept(&session.book, session.world.signatures.as_ref(), &bytes, &signature, reason)
+    let signed = Signed { statement: bytes, signature };
+    decide::accept(&session.book, session.world.signatures.as_ref(), &signed)
         .await
         .map_err(|e| one(failure::of_engine(e)))?;
     // A rejection ends the promotion, and no later run works on it: whoever waits for it hears of it from here.
     outbox::deliver(&session.book, &session.world, outbox::Effort::Full)
         .await
         .map_err(|e| one(failure::of_engine(e)))?;
-    conclude(shell, global, &statement, ledger.promotions.get(&id).map(|p| p.kind));
+    conclude(shell, global, &statement, ledger.promotions.get(&id).map(AsRef::as_ref));
     Ok(Exit::Ok)
 }
 
-fn the_waiting_one(ledger: &sealift_domain::ledger::Ledger) -> Result<PromotionId, Diagnostic> {
-    let waits = |stage: &Stage| matches!(stage, Stage::Waiting(Wait::Approval { .. }));
-    let mut waiting = ledger.promotions.values().filter(|p| waits(&p.stage)).map(|p| p.id);
-    match (waiting.next(), waiting.next()) {
-        (Some(id), None) => Ok(id),
-        (None, _) => Err(Diagnostic::new("E0403", "no promotion waits for approval")
+/// The promotion that is meant where none is named: the only one that this can be about.
+fn the_one(ledger: &Ledger, decision: Decision, who: &PersonId) -> Result<PromotionId, Diagnostic> {
+    let theirs = |promotion: &Promotion| {
+        let mut given = promotion.approvals.iter();
+        given.any(|given| given.statement.approver == *who && given.revoked.is_none())
+    };
+    let meant = |promotion: &Promotion| match decision {
+        Decision::Revoke => !promotion.has_ended() && theirs(promotion),
+        Decision::Approve | Decision::Reject => {
+            matches!(promotion.stage, Stage::Waiting(Wait::Approval { .. }))
+        }
+    };
+    let mut found = ledger.promotions.values().filter(|promotion| meant(promotion)).map(|promotion| promotion.id);
+    match (found.next(), found.next(), decision) {
+        (Some(id), None, _) => Ok(id),
+        (None, _, Decision::Revoke) => {
+            Err(Diagnostic::new("E0403", format!("no promotion that is open has an approval of {who}"))
+                .state("nothing was changed")
+                .next("`sealift status`"))
+        }
+        (None, _, _) => Err(Diagnostic::new("E0403", "no promotion waits for approval")
             .state("nothing was changed")
             .next("`sealift status`")),
-        (Some(_), Some(_)) => {
+        (Some(_), Some(_), Decision::Revoke) => {
+            Err(failure::usage(format!("{who} approved several promotions: name one")).next("`sealift status`"))
+        }
+        (Some(_), Some(_), _) => {
             Err(failure::usage("several promotions wait for approval: name one").next("`sealift status`"))
         }
     }
 }
 
-/// What the person is about to sign, in words.
-fn what_is_signed(ledger: &sealift_domain::ledger::Ledger, statement: &ApprovalStatement, style: &Style) -> String {
-    let promotion = ledger.promotions.get(&statement.promotion);
-    let release = promotion.map(|p| places::called(ledger, &p.release)).unwrap_or_default();
-    let live = ledger.environments.get(&statement.to).and_then(|record| record.live.as_ref());
-    let live = live.map_or_else(|| "nothing".to_owned(), |live| places::called(ledger, &live.release));
-    let mut lines = vec![
-        ("promotion", format!("{} of {}", statement.promotion, statement.app)),
-        ("change", format!("{live} → {release} in {}", statement.to)),
-    ];
-    lines.extend(statement.release.values().map(|image| ("image", image.to_string())));
-    if let Some(promotion) = promotion {
-        let passed = promotion.judged.iter().filter(|judged| judged.passed()).count();
-        lines.push(("gates", format!("{passed} of {} passed", promotion.judged.len())));
-        // The migration is what no approver can take back.
-        let outlook = database::outlook(ledger, &promotion.to, promotion.schema);
-        let outlook = outlook.filter(|_| promotion.kind == Kind::Promote);
-        lines.extend(outlook.map(|outlook| ("database", outlook.to_string())));
-        lines.extend(promotion.reason.iter().map(|reason| ("reason", reason.clone())));
-    }
-    let word = match statement.decision {
-        Decision::Approve => "approval",
-        Decision::Reject => "rejection",
-    };
-    let until = human::until(statement.expires_at, statement.issued_at);
-    lines.push(("signs", format!("{word} by {}, which counts until {until}", statement.approver)));
-    // The reason and the names of releases come from others: nothing in them may hide what is signed.
-    let line = |(label, words): (&str, String)| {
-        let label = format!("{label:<9}  ");
-        let label = style.paint(Tone::Dim, &label);
-        format!("{}\n", text::hang(&label, &style.clean(&words), style.width))
-    };
-    lines.into_iter().map(line).collect()
-}
-
-fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement, kind: Option<Kind>) {
-    let word = match statement.decision {
-        Decision::Approve => "approved",
-        Decision::Reject => "rejected",
-    };
+fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement, before: Option<&Promotion>) {
     if global.json() {
         let value = json!({
             "schema_version": 1,
@@ -137,14 +135,19 @@ fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement, kind:
             "expires_at": statement.expires_at,
         });
         shell.print(&format!("{value}\n"));
-    } else {
-        shell.print(&format!("{word} by {}\n", statement.approver));
-        if statement.decision == Decision::Approve {
-            let again = match kind {
-                Some(Kind::Rollback) => "rollback --in",
-                _ => "promote --to",
-            };
-            shell.print(&format!("next: sealift {again} {}\n", statement.to));
-        }
+        return;
+    }
+    let word = match statement.decision {
+        Decision::Approve => "approved",
+        Decision::Reject => "rejected",
+        Decision::Revoke => "approval taken back",
+    };
+    shell.print(&format!("{word} by {}\n", statement.approver));
+    let again = match before.map(|promotion| promotion.kind) {
+        Some(Kind::Rollback) => "rollback --in",
+        _ => "promote --to",
+    };
+    if statement.decision != Decision::Reject {
+        shell.print(&format!("next: sealift {again} {}\n", statement.to));
     }
 }

@@ -82,8 +82,8 @@ async fn verify(shell: &Shell, global: &Global, session: &Session, kept: Option<
         style.paint(Tone::Ok, &format!("VERIFIED: {} entries, root {}", report.entries, report.root.short()))
     );
     text.push_str(&format!(
-        "  {} signed checkpoints, {} approvals, every entry folded again\n",
-        report.checkpoints, report.approvals
+        "  {} signed checkpoints, {} approvals and {} other statements, every entry folded again\n",
+        report.checkpoints, report.approvals, report.statements
     ));
     if report.erased > 0 {
         text.push_str(&format!("  {} objects were erased, which retention allows\n", report.erased));

@@ -74,6 +74,7 @@ pub(super) async fn trial(
         reason: None,
         run_id: None,
         policy: places::policy(&ledger).map_err(engine)?.digest(),
+        expedited: false,
     };
     let now = SystemClock.now();
     let promotion = Promotion::request(PromotionId(ledger.size), request, now);
@@ -119,6 +120,7 @@ pub(super) fn gates_table(gates: &[Judged], style: &Style) -> String {
     let mut table = Table::new([]);
     for judged in gates {
         let (mark, tone, word) = match judged.finding.verdict {
+            _ if judged.waived => (Mark::Warn, Tone::Warn, "waived"),
             Verdict::Pass { .. } => (Mark::Ok, Tone::Ok, "pass"),
             Verdict::Fail { .. } => (Mark::Bad, Tone::Bad, "fail"),
             Verdict::Error { .. } => (Mark::Bad, Tone::Bad, "error"),

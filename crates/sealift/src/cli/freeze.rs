@@ -1,18 +1,30 @@
 //! `sealift freeze`
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
-use sealift_domain::{freeze::Freeze, name::EnvironmentName, quantity::Period};
-use sealift_engine::{ports::clock::Clock, record};
+use sealift_domain::{approval::Act, freeze::Freeze, name::EnvironmentName, promotion::PromotionId, quantity::Period};
+use sealift_engine::{decide, exceptions, places, ports::clock::Clock, record};
 use serde_json::json;
 
 use super::{Ends, Global};
-use crate::{diagnostic::catalogue::Exit, failure, session::Session, shell::Shell, system::SystemClock};
+use crate::{
+    diagnostic::{Diagnostic, catalogue::Exit},
+    failure, identity,
+    session::Session,
+    shell::Shell,
+    system::SystemClock,
+};
 
 /// Let nothing enter an environment for a while; rollbacks are exempt
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// The environment.
-    environment: EnvironmentName,
+    #[arg(required = true)]
+    environment: Option<EnvironmentName>,
     /// When it begins (RFC 3339); by default now.
     #[arg(long, value_name = "TIME", conflicts_with = "lift")]
     from: Option<Timestamp>,
@@ -26,16 +38,44 @@ pub struct Args {
     #[arg(long)]
     lift: bool,
     /// Why.
-    #[arg(long)]
-    reason: String,
+    #[arg(long, required = true)]
+    reason: Option<String>,
+}
+
+/// What else can be done about freezes.
+#[derive(clap::Subcommand)]
+enum Other {
+    /// Let one promotion through the freeze in force; each person signs on their own machine
+    ///
+    /// Only where the policy has `freeze_override`, and only as many of those people as it says.
+    Override {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The promotion; without it, the one that is open.
+        #[arg(long, value_name = "ID")]
+        promotion: Option<PromotionId>,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Your SSH key, private or public (with an agent).
+        #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
+        identity: Option<PathBuf>,
+    },
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
     let engine = |e| vec![failure::of_engine(e)];
-    let environment = args.environment.clone();
+    if let Some(Other::Override { environment, promotion, reason, identity }) = args.other {
+        let wish = (environment, promotion, reason, identity);
+        override_freeze(shell, global, &session, wish).await.map_err(|d| vec![d])?;
+        return Ok(Exit::Ok);
+    }
+    let (Some(environment), Some(reason)) = (args.environment, args.reason) else {
+        return Err(vec![failure::usage("name the environment and say why: `--reason \"…\"`")]);
+    };
     if args.lift {
-        record::lift_freeze(&session.book, environment.clone(), args.reason).await.map_err(engine)?;
+        record::lift_freeze(&session.book, environment.clone(), reason).await.map_err(engine)?;
         say(shell, global, &format!("{environment} is no longer frozen by hand"), json!({"lifted": environment}));
         return Ok(Exit::Ok);
     }
@@ -48,11 +88,52 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     if until <= from {
         return Err(vec![failure::usage(format!("the freeze would end at {until} and begin at {from}"))]);
     }
-    let freeze = Freeze { from, until, reason: args.reason };
+    let freeze = Freeze { from, until, reason };
     record::freeze(&session.book, environment.clone(), freeze.clone()).await.map_err(engine)?;
     let words = format!("{environment} is frozen from {} until {}", freeze.from, freeze.until);
     say(shell, global, &words, json!({"environment": environment, "freeze": freeze}));
     Ok(Exit::Ok)
+}
+
+/// Signs that the freeze in force is not to stop a promotion.
+async fn override_freeze(
+    shell: &Shell,
+    global: &Global,
+    session: &Session,
+    (environment, promotion, reason, key): (EnvironmentName, Option<PromotionId>, String, Option<PathBuf>),
+) -> Result<(), Diagnostic> {
+    let engine = failure::of_engine;
+    let policy = session.same_policy().await?;
+    let ledger = session.ledger().await?;
+    let open = ledger.open_promotion(&environment).map(|open| open.id);
+    let id = promotion.or(open).ok_or_else(|| {
+        Diagnostic::new("E0403", format!("no promotion into {environment} is open"))
+            .state("nothing was changed")
+            .next(format!("ask for it first: `sealift promote --to {environment}`"))
+    })?;
+    let waiting = decide::promotion(&ledger, id).map_err(engine)?;
+    let freeze = exceptions::active_freeze(&ledger, waiting, SystemClock.now()).map_err(engine)?;
+    let identity = identity::require(shell, &policy, key.as_deref())?;
+    if !global.json() {
+        let release = places::called(&ledger, &waiting.release);
+        let words = format!(
+            "{environment} is frozen until {}: {}\n{} signs that promotion {id} ({release}) is not stopped by it\n",
+            freeze.until, freeze.reason, identity.person
+        );
+        let style = shell.err(false, global.color()).style();
+        shell.tell(&words.lines().map(|line| format!("{}\n", style.clean(line))).collect::<String>());
+    }
+    let (act, of) = (environment.clone(), freeze.digest());
+    let act = Act::OverrideFreeze { promotion: id, environment: act, freeze: of };
+    let signed = identity.act(&ledger, act, &reason)?;
+    let signatures = session.world.signatures.as_ref();
+    let done = exceptions::override_freeze(&session.book, signatures, &signed).await.map_err(engine)?;
+    let words = match done.missing {
+        0 => format!("promotion {id} is not stopped by this freeze\nnext: sealift promote --to {environment}"),
+        more => format!("signed; {more} more must sign: `sealift freeze override {environment} --reason \"…\"`"),
+    };
+    say(shell, global, &words, json!({"promotion": id, "freeze": done.freeze, "missing": done.missing}));
+    Ok(())
 }
 
 fn say(shell: &Shell, global: &Global, words: &str, mut value: serde_json::Value) {

@@ -1,13 +1,15 @@
 //! `sealift hold`
 
-use sealift_domain::{freeze::HoldScope, name::EnvironmentName};
-use sealift_engine::record;
+use std::path::PathBuf;
+
+use sealift_domain::{approval::Act, freeze::HoldScope, name::EnvironmentName};
+use sealift_engine::{act::Signed, places, record};
 use serde_json::json;
 
 use super::{Ends, Global};
 use crate::{
     diagnostic::{Diagnostic, catalogue::Exit},
-    failure,
+    failure, identity,
     report::table::Table,
     session::Session,
     shell::{Shell, style},
@@ -23,6 +25,9 @@ pub enum Args {
         /// Why.
         #[arg(long)]
         reason: String,
+        /// Your SSH key, so that it is on record who placed it.
+        #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
+        identity: Option<PathBuf>,
     },
     /// End a block
     Release {
@@ -31,6 +36,9 @@ pub enum Args {
         /// Why.
         #[arg(long)]
         reason: String,
+        /// Your SSH key, so that it is on record who released it.
+        #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
+        identity: Option<PathBuf>,
     },
     /// List what is blocked
     List,
@@ -40,20 +48,40 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let one = |d| vec![d];
     let session = Session::open(shell, global).await?;
     let engine = |e| one(failure::of_engine(e));
+    let signatures = session.world.signatures.as_ref();
     match args {
-        Args::Place { what, reason } => {
+        Args::Place { what, reason, identity } => {
             let scope = scope(&session, &what).map_err(one)?;
-            record::hold(&session.book, scope.clone(), reason).await.map_err(engine)?;
+            let place = Act::PlaceHold { scope: scope.clone() };
+            let signed = signed(shell, &session, place, (&reason, identity)).await.map_err(one)?;
+            let wish = (scope.clone(), reason);
+            record::hold(&session.book, signatures, wish, signed.as_ref()).await.map_err(engine)?;
             say(shell, global, &format!("{scope} is on hold"), json!({"held": scope}));
         }
-        Args::Release { what, reason } => {
+        Args::Release { what, reason, identity } => {
             let scope = held(&session, &what).await.map_err(one)?;
-            record::release_hold(&session.book, scope.clone(), reason).await.map_err(engine)?;
+            let release = Act::ReleaseHold { scope: scope.clone() };
+            let signed = signed(shell, &session, release, (&reason, identity)).await.map_err(one)?;
+            let wish = (scope.clone(), reason);
+            record::release_hold(&session.book, signatures, wish, signed.as_ref()).await.map_err(engine)?;
             say(shell, global, &format!("{scope} is no longer on hold"), json!({"released": scope}));
         }
         Args::List => list(shell, global, &session).await.map_err(one)?,
     }
     Ok(Exit::Ok)
+}
+
+/// The act, signed if a key was named. Where none was, nobody is named: a hold is no promise of a person.
+async fn signed(
+    shell: &Shell,
+    session: &Session,
+    act: Act,
+    (reason, key): (&str, Option<PathBuf>),
+) -> Result<Option<Signed>, Diagnostic> {
+    let Some(key) = key else { return Ok(None) };
+    let ledger = session.ledger().await?;
+    let policy = places::policy(&ledger).map_err(failure::of_engine)?;
+    identity::require(shell, policy, Some(&key))?.act(&ledger, act, reason).map(Some)
 }
 
 /// What is to be released: a hold's scope, or the beginning of the one digest on hold that begins so, as `status` shows it.
@@ -100,9 +128,10 @@ async fn list(shell: &Shell, global: &Global, session: &Session) -> Result<(), D
         shell.print("nothing is on hold\n");
         return Ok(());
     }
-    let mut table = Table::new(["ON HOLD", "WHY"]);
+    let mut table = Table::new(["ON HOLD", "BY", "WHY"]);
     for hold in ledger.holds.values() {
-        table.row([hold.scope.to_string().into(), hold.reason.as_str().into()]);
+        let by = hold.by.as_ref().map_or("-", |by| by.as_str());
+        table.row([hold.scope.to_string().into(), by.into(), hold.reason.as_str().into()]);
     }
     shell.print(&table.render(&style(shell, global.color())));
     Ok(())

@@ -9,6 +9,7 @@ pub mod completions;
 pub mod copy;
 pub mod demo;
 pub mod explain;
+pub mod follow_up;
 pub mod freeze;
 pub mod history;
 pub mod hold;
@@ -106,6 +107,8 @@ enum Command {
     #[command(subcommand)]
     Hold(hold::Args),
     Freeze(freeze::Args),
+    #[command(subcommand, name = "follow-up")]
+    FollowUp(follow_up::Args),
     Copy(copy::Args),
     #[command(subcommand)]
     Attest(attest::Args),
@@ -199,6 +202,7 @@ async fn dispatch(command: Command, global: &Global, shell: &Shell) -> Ends {
         Command::Verify(args) => verify::run(args, global, shell).await,
         Command::Hold(args) => hold::run(args, global, shell).await,
         Command::Freeze(args) => freeze::run(args, global, shell).await,
+        Command::FollowUp(args) => follow_up::run(args, global, shell).await,
         Command::Copy(args) => copy::run(args, global, shell).await,
         Command::Attest(args) => attest::run(args, global, shell).await,
         Command::Keys(args) => keys::run(args, global, shell).await,

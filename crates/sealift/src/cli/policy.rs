@@ -1,5 +1,7 @@
 //! `sealift policy`
 
+mod proposals;
+
 use std::path::PathBuf;
 
 use sealift_domain::{approval::POLICY_NAMESPACE, policy::Policy};
@@ -14,11 +16,35 @@ use crate::{diagnostic::catalogue::Exit, failure, identity, session::Session, sh
 pub enum Args {
     /// Show how sealift.yaml differs from the policy accepted in the log
     Diff,
-    /// Make sealift.yaml the policy, signed by those whom the present policy lets approve
+    /// Put sealift.yaml on record as a proposal, for others to sign from their own machines
+    ///
+    /// It waits for seven days, and dies when the policy changes otherwise.
+    Propose {
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Your SSH key, private or public (with an agent).
+        #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
+        identity: Option<PathBuf>,
+    },
+    /// Make sealift.yaml the policy, signed by those whom the present policy lets approve; or sign a proposal
     Accept {
+        /// The proposal to sign; without it, sealift.yaml is accepted with all signatures given at once.
+        proposal: Option<u64>,
         /// SSH keys to sign with, one for each person that the present policy wants.
         #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
         identity: Vec<PathBuf>,
+    },
+    /// Refuse a proposal
+    Reject {
+        /// The proposal.
+        proposal: u64,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Your SSH key, private or public (with an agent).
+        #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
+        identity: Option<PathBuf>,
     },
 }
 
@@ -37,14 +63,25 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         }
         Args::Diff if differs.is_empty() => shell.print("sealift.yaml is the accepted policy\n"),
         Args::Diff => shell.print(&format!("{}\n", differs.join("\n"))),
+        Args::Propose { reason, identity } => {
+            proposals::propose(shell, global, &session, &differs, (&reason, identity)).await.map_err(one)?;
+        }
+        Args::Accept { proposal: Some(id), identity } => {
+            proposals::sign(shell, global, &session, id, identity).await.map_err(one)?;
+        }
+        Args::Reject { proposal, reason, identity } => {
+            proposals::reject(shell, global, &session, proposal, (&reason, identity)).await.map_err(one)?;
+        }
         Args::Accept { .. } if differs.is_empty() => {
             accepted_is(shell, global, accepted, "sealift.yaml is the accepted policy already");
         }
-        Args::Accept { identity } => {
+        Args::Accept { proposal: None, identity } => {
             if !global.json() {
                 shell.tell(&format!("{}\n", differs.join("\n")));
             }
-            let message = init::acceptance(accepted, &session.config.policy);
+            let contacts = super::init::contacts(&session.config, &SystemEntropy);
+            let engine = |e| one(failure::of_policy_change(e));
+            let message = init::acceptance(&ledger, &session.config.policy, &contacts).map_err(engine)?;
             let mut given = Vec::new();
             let keys: Vec<Option<&PathBuf>> =
                 if identity.is_empty() { vec![None] } else { identity.iter().map(Some).collect() };
@@ -54,11 +91,10 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
                     given.push(Acceptance { signature: identity.sign(POLICY_NAMESPACE, &message).map_err(one)? });
                 }
             }
-            let contacts = super::init::contacts(&session.config, &SystemEntropy);
             let signatures = session.world.signatures.as_ref();
             init::change(&session.book, signatures, session.config.policy.clone(), contacts, &given)
                 .await
-                .map_err(|e| one(failure::of_policy_change(e)))?;
+                .map_err(engine)?;
             let words = "accepted; approvals given under the policy before no longer count";
             accepted_is(shell, global, &session.config.policy, words);
         }
@@ -78,8 +114,13 @@ fn accepted_is(shell: &Shell, global: &Global, policy: &Policy, words: &str) {
 /// How two policies differ: one line for each value.
 pub fn differences(accepted: &Policy, file: &Policy) -> Vec<String> {
     let value = |policy: &Policy| serde_json::to_value(policy).unwrap_or_default();
+    differing(&value(accepted), &value(file))
+}
+
+/// How two JSON values differ: one line for each value in them.
+pub(super) fn differing(before: &Value, after: &Value) -> Vec<String> {
     let mut lines = Vec::new();
-    compare("", &value(accepted), &value(file), &mut lines);
+    compare("", before, after, &mut lines);
     lines
 }
 

@@ -1,9 +1,10 @@
 //! `sealift promote`
 
+mod asking;
+
 use std::path::PathBuf;
 
 use sealift_domain::{
-    approval::{REQUEST_NAMESPACE, RequestStatement, STATEMENT_VERSION},
     name::EnvironmentName,
     policy::Policy,
     promotion::{Kind, PromotionId, Requester},
@@ -11,20 +12,12 @@ use sealift_domain::{
 };
 use sealift_engine::{
     outbox,
-    ports::clock::Clock,
     request::{self, Ask, Asked},
     worker::{RunOptions, Worker},
 };
 
 use super::{Ends, Global, status};
-use crate::{
-    diagnostic::Diagnostic,
-    failure, identity,
-    report::progress,
-    session::Session,
-    shell::Shell,
-    system::{SystemClock, nonce},
-};
+use crate::{diagnostic::Diagnostic, failure, report::progress, session::Session, shell::Shell};
 
 /// Bring the release verified in the environment before into the next one
 ///
@@ -54,9 +47,18 @@ pub struct Common {
     /// Your SSH key, private or public (with an agent): it signs the request.
     #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
     identity: Option<PathBuf>,
+    /// A file with a token of an identity provider of the policy: it says which workload asks.
+    ///
+    /// Instead of the file, the token itself may be in the variable SEALIFT_OIDC_TOKEN. In GitHub Actions, with
+    /// `permissions: {id-token: write}`, it is fetched by itself.
+    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
+    oidc_token_file: Option<PathBuf>,
     /// The run of the pipeline that asks.
     #[arg(long, value_name = "ID", env = "GITHUB_RUN_ID")]
     run_id: Option<String>,
+    /// Go the expedited way: more approvals, and the gates that the policy lets it waive may fail. Needs a reason.
+    #[arg(long, requires = "reason")]
+    expedited: bool,
     /// Stay and wait for conditions such as a soak or the end of a freeze.
     #[arg(long)]
     wait: bool,
@@ -126,26 +128,12 @@ async fn ask(
         proof: Vec::new(),
         reason: common.reason.clone(),
         run_id: common.run_id.clone(),
+        expedited: common.expedited,
     };
-    let known = ledger.open_promotion(&ask.to).is_some_and(|p| p.release == ask.release && p.kind == ask.kind);
-    if !known && let Some(identity) = identity::find(shell, policy, common.identity.as_deref())? {
-        let statement = RequestStatement {
-            v: STATEMENT_VERSION,
-            app: policy.app.clone(),
-            kind: ask.kind,
-            release: ask.release.components().map(|(name, digest)| (name.clone(), digest)).collect(),
-            to: ask.to.clone(),
-            reason: ask.reason.clone(),
-            requester: identity.person.clone(),
-            issued_at: SystemClock.now(),
-            nonce: nonce(),
-        };
-        let bytes = serde_json::to_vec(&statement).unwrap_or_default();
-        let signature = identity.sign(REQUEST_NAMESPACE, &bytes)?;
-        let signatures = session.world.signatures.as_ref();
-        ask.requester =
-            request::requester(&ledger, signatures, &bytes, &signature, &ask).map_err(failure::of_engine)?;
-        ask.proof = vec![bytes, signature];
+    let known = ledger.open_promotion(&ask.to).is_some_and(|open| ask.is_the_same_as(open));
+    if !known {
+        let named = (common.identity.as_deref(), common.oidc_token_file.as_deref());
+        asking::prove(shell, session, &ledger, policy, named, &mut ask).await?;
     }
     request::ask(&session.book, &ask).await.map_err(failure::of_engine)
 }

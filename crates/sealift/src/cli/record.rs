@@ -66,6 +66,12 @@ pub struct BuildArgs {
     /// Who wrote the commit: a person of the policy.
     #[arg(long, value_name = "PERSON")]
     author: Option<PersonId>,
+    /// Who put the commit into the repository: a person of the policy.
+    #[arg(long, value_name = "PERSON")]
+    committer: Option<PersonId>,
+    /// Who started the run that built it: a person of the policy.
+    #[arg(long, value_name = "PERSON")]
+    actor: Option<PersonId>,
 }
 
 /// See [`Args::Deployment`].
@@ -140,8 +146,9 @@ async fn build(args: BuildArgs, global: &Global, shell: &Shell, session: &Sessio
         return Err(failure::usage(format!("the image says that it was built from {labelled}, not from {given}")));
     }
     let people = &session.config.policy.people;
-    if let Some(author) = args.author.as_ref().filter(|author| !people.contains_key(author)) {
-        return Err(failure::usage(format!("`{author}` is not under `people` in sealift.yaml")));
+    let named = [&args.author, &args.committer, &args.actor];
+    if let Some(stranger) = named.into_iter().flatten().find(|person| !people.contains_key(person)) {
+        return Err(failure::usage(format!("`{stranger}` is not under `people` in sealift.yaml")));
     }
     let build = Build {
         repository: pinned.repository.clone(),
@@ -149,6 +156,8 @@ async fn build(args: BuildArgs, global: &Global, shell: &Shell, session: &Sessio
         commit: args.commit.or_else(|| label("org.opencontainers.image.revision")),
         run_id: args.run_id.or_else(|| label("dev.sealift.run-id")),
         author: args.author,
+        committer: args.committer,
+        actor: args.actor,
         version: args.called.or_else(|| label("org.opencontainers.image.version")),
     };
     if let Some(version) = build.version.as_ref().filter(|text| text.len() > 128 || text.chars().any(char::is_control))

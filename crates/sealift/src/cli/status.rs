@@ -6,12 +6,12 @@ use sealift_domain::{
     ledger::{EnvironmentRecord, Ledger},
     name::EnvironmentName,
     policy::{Excluded, Person},
-    promotion::{Attested, Cause, Ended, Promotion, PromotionEvent, PromotionId, Requester, Stage, Status, Wait},
+    promotion::{Attested, Cause, Ended, Promotion, PromotionEvent, PromotionId, Stage, Status, Wait},
 };
-use sealift_engine::{database, places, ports::clock::Clock, view};
+use sealift_engine::{database, judge, places, ports::clock::Clock, proposal, view};
 use serde_json::json;
 
-use super::{Ends, Global};
+use super::{Ends, Global, follow_up};
 use crate::{
     diagnostic::{
         Diagnostic,
@@ -50,8 +50,21 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let environments: Vec<_> = policy.in_order().into_iter().map(|name| environment_json(&ledger, name)).collect();
         let pending: Vec<_> =
             ledger.outbox.pending().map(|(index, notice)| json!({"entry": index, "kind": notice.kind})).collect();
-        let value =
-            json!({"schema_version": 1, "app": policy.app, "environments": environments, "undelivered": pending});
+        let proposals: Vec<_> = ledger
+            .open_proposals(SystemClock.now())
+            .map(|open| json!({"proposal": open.id, "by": open.by, "expires_at": open.expires_at}))
+            .collect();
+        let follow_ups: Vec<_> = follow_up::open(&ledger)
+            .map(|promotion| json!({"promotion": promotion.id, "follow_up": promotion.follow_up}))
+            .collect();
+        let value = json!({
+            "schema_version": 1,
+            "app": policy.app,
+            "environments": environments,
+            "undelivered": pending,
+            "proposals": proposals,
+            "follow_ups": follow_ups,
+        });
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
@@ -71,6 +84,13 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             let label = format!("{label} of {name}: ");
             shell.print(&format!("{}\n", text::hang(&label, &style.clean(&words), style.width)));
         }
+    }
+    for promotion in follow_up::open(&ledger) {
+        let Some((words, overdue)) = follow_up::in_words(&ledger, promotion) else { continue };
+        let line = text::hang("follow-up  ", &style.clean(&words), style.width);
+        shell.print(&format!("{}\n", style.paint(if overdue { Tone::Bad } else { Tone::Warn }, &line)));
+        let next = format!("next: sealift follow-up close {} --reason \"…\"", promotion.id);
+        shell.print(&format!("{next}\n"));
     }
     for line in needs_attention(&ledger) {
         shell.print(&format!("{}\n", text::hang("", &style.clean(&line), style.width)));
@@ -210,8 +230,14 @@ fn needs_attention(ledger: &Ledger) -> Vec<String> {
             _ => format!("next: {} goes on with promotion {}", again(promotion), promotion.id),
         });
     }
+    for open in ledger.open_proposals(SystemClock.now()) {
+        let wants = proposal::wants(ledger, open).map(|wants| format!("; {wants}")).unwrap_or_default();
+        lines.push(format!("proposed policy {} by {}: {}{wants}", open.id, open.by, open.reason));
+        lines.push(format!("next: sealift policy accept {}", open.id));
+    }
     for hold in ledger.holds.values() {
-        lines.push(format!("on hold: {} ({})", short_scope(&hold.scope), hold.reason));
+        let by = hold.by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
+        lines.push(format!("on hold: {} ({}{by})", short_scope(&hold.scope), hold.reason));
     }
     for environment in ledger.policy.iter().flat_map(|policy| policy.environments.keys()) {
         let touched = |p: &&std::sync::Arc<Promotion>| {
@@ -326,7 +352,7 @@ fn refusal(session: &Session, promotion: &Promotion) -> Option<Vec<Diagnostic>> 
     if !is_gate(&failure.code) {
         return None;
     }
-    let refused = promotion.judged.iter().filter(|judged| !judged.passed());
+    let refused = promotion.judged.iter().filter(|judged| !judged.admits());
     let mut refused: Vec<Diagnostic> =
         refused.map(|judged| super::check::refused(session, &promotion.to, judged)).collect();
     if refused.is_empty() {
@@ -418,12 +444,9 @@ pub(super) async fn story(session: &Session, ledger: &Ledger, promotion: &Promot
 /// Who may give the consent that a promotion waits for, in words.
 fn approvers(ledger: &Ledger, promotion: &Promotion) -> Option<String> {
     let Stage::Waiting(Wait::Approval { .. }) = &promotion.stage else { return None };
-    let rule = places::environment(ledger, &promotion.to).ok()?.approval.as_ref()?;
+    let rule = judge::rule(ledger, promotion).ok()??;
     let roles = rule.roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-    let asked = match &promotion.requester {
-        Requester::Person { id, .. } if rule.not.contains(&Excluded::Requester) => Some(id),
-        _ => None,
-    };
+    let asked = promotion.requester.person().filter(|_| rule.not.contains(&Excluded::Requester));
     let has_role = |person: &Person| person.roles.iter().any(|role| rule.roles.contains(role));
     let people = places::policy(ledger).ok()?.people.iter();
     let people = people.filter(|(id, person)| has_role(person) && Some(*id) != asked);
@@ -432,6 +455,8 @@ fn approvers(ledger: &Ledger, promotion: &Promotion) -> Option<String> {
     let not = rule.not.iter().map(|excluded| match excluded {
         Excluded::Requester => "who asked for it",
         Excluded::Author => "who wrote it",
+        Excluded::Committer => "who committed it",
+        Excluded::Actor => "who had it built",
     });
     let not = not.collect::<Vec<_>>().join(" or ");
     Some(if not.is_empty() { format!("{people} ({roles})") } else { format!("{people} ({roles}, not {not})") })

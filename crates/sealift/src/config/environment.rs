@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sealift_domain::{
-    freeze::Freeze,
+    freeze::{Freeze, FreezeRule, Recurring},
     gate::{self, Gates},
     name::{ComponentName, EnvironmentName},
     policy::{ApprovalRule, Environment},
@@ -29,7 +29,9 @@ pub(super) const KEYS: &[&str] = &[
     "tags",
     "gates",
     "approval",
+    "expedited",
     "freezes",
+    "freeze_override",
     "migrate",
     "deploy",
     "verify",
@@ -101,6 +103,7 @@ fn environment(reader: &mut Reader, at: &Cursor<'_>, approval_wanted: bool) -> O
     let gates = at.get("gates").map(|at| gates(reader, &at));
     let approval = approval(reader, at, approval_wanted);
     let freezes = at.get("freezes").map(|at| freezes(reader, &at)).unwrap_or_default();
+    let (expedited, freeze_override) = (reader.optional(at, "expedited"), reader.optional(at, "freeze_override"));
     let migrate = at.get("migrate").map(|at| migrate(reader, &at));
     let deploy = at.get("deploy").and_then(|at| deploy::read(reader, &at));
     let verify = verify::read(reader, at);
@@ -113,7 +116,9 @@ fn environment(reader: &mut Reader, at: &Cursor<'_>, approval_wanted: bool) -> O
         tags,
         gates: gates.flatten().unwrap_or_default(),
         approval: approval?,
+        expedited,
         freezes,
+        freeze_override,
         migrate: migrate.flatten(),
         verify,
         rollback,
@@ -245,16 +250,20 @@ fn approval(reader: &mut Reader, at: &Cursor<'_>, wanted: bool) -> Option<Option
     }
 }
 
-fn freezes(reader: &mut Reader, at: &Cursor<'_>) -> Vec<Freeze> {
-    let mut freezes: Vec<Freeze> = Vec::new();
+fn freezes(reader: &mut Reader, at: &Cursor<'_>) -> Vec<FreezeRule> {
+    let mut freezes = Vec::new();
     for item in reader.list(at) {
+        if item.get("every").is_some() {
+            freezes.extend(reader.decode::<Recurring>(&item).map(FreezeRule::Every));
+            continue;
+        }
         let Some(freeze) = reader.decode::<Freeze>(&item) else { continue };
         if freeze.until <= freeze.from {
             let until = item.get("until").unwrap_or(item);
             reader.push(until.fault("the freeze ends before it begins"));
             continue;
         }
-        freezes.push(freeze);
+        freezes.push(FreezeRule::Once(freeze));
     }
     freezes
 }

@@ -10,6 +10,7 @@ mod deploy;
 mod edges;
 mod environment;
 mod fault;
+mod identities;
 mod keys;
 mod minimal;
 mod node;
@@ -48,7 +49,8 @@ pub use schema::schema;
 /// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 /// The keys of the file.
-const KEYS: &[&str] = &["app", "source", "people", "environments", "notify", "registries", "attest", "store"];
+const KEYS: &[&str] =
+    &["app", "source", "people", "identities", "environments", "notify", "registries", "attest", "store"];
 /// Where the log is, unless `store` says otherwise.
 const USUAL_STORE: &str = ".sealift/log.sqlite";
 /// What a `store` begins with.
@@ -168,13 +170,14 @@ fn parts(reader: &mut Reader, at: &Cursor<'_>) -> Option<Parts> {
     let app = reader.required(at, "app");
     let source = reader.optional(at, "source");
     let People { rights, contacts } = at.get("people").map(|at| people::read(reader, &at)).unwrap_or_default();
+    let identities = at.get("identities").map(|at| identities::read(reader, &at)).unwrap_or_default();
     let environments = reader.needed(at, "environments").map(|at| environment::read(reader, &at));
     let Notify { policy: notify, channels } = at.get("notify").map(|at| notify::read(reader, &at)).unwrap_or_default();
     let registries = at.get("registries").map(|at| registries::read(reader, &at)).unwrap_or_default();
     let private_key = at.get("attest").and_then(|at| attest::private_key(reader, &at));
     let store = at.get("store").map_or(Some(USUAL_STORE.into()), |at| store(reader, &at));
     let Environments { rules, deploy } = environments?;
-    let policy = Policy { app: app?, source, people: rights, environments: rules, notify };
+    let policy = Policy { app: app?, source, people: rights, identities, environments: rules, notify };
     Some(Parts { policy, contacts, deploy, channels, registries, private_key, store: store? })
 }
 
@@ -203,7 +206,21 @@ fn locate(root: &Cursor<'_>, error: &PolicyError) -> Fault {
     let found = match error {
         PolicyError::UnknownFrom { environment: name, .. } | PolicyError::Circle(name) => environment(name, &["from"]),
         PolicyError::Components { environment: name, .. } => environment(name, &["components", "image"]),
-        PolicyError::NoApprovers { environment: name, .. } => environment(name, &["approval"]),
+        PolicyError::NoApprovers { environment: name, what, .. } => {
+            let key = if what.contains("expedited") {
+                "expedited"
+            } else if what.contains("freeze") {
+                "freeze_override"
+            } else {
+                "approval"
+            };
+            environment(name, &[key])
+        }
+        PolicyError::NoProof(name) => environment(name, &["approval"]),
+        PolicyError::TooFew { environment: name, .. }
+        | PolicyError::NeverWaived { environment: name, .. }
+        | PolicyError::UnknownGate { environment: name, .. } => environment(name, &["expedited"]),
+        PolicyError::UnknownZone { environment: name, .. } => environment(name, &["freezes"]),
         PolicyError::SharedKey(_, second) => person(root, second),
     };
     found.unwrap_or_else(|| root.clone()).here(fault)

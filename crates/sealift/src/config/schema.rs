@@ -3,11 +3,11 @@
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use sealift_domain::{
     check::Check,
-    freeze::Freeze,
+    freeze::FreezeRule,
     gate::Gates,
     name::{AppName, ChannelName, EnvironmentName, PersonId, Role},
     notice::NoticeKind,
-    policy::{ApprovalRule, RollbackRule},
+    policy::{ApprovalRule, Expedited, OverrideRule, RollbackRule},
     reference::Repository,
     signature::PublicKey,
 };
@@ -22,6 +22,11 @@ pub fn schema() -> Value {
         "app": described(of::<AppName>(&mut generator), "The application: what is released as one."),
         "source": {"type": "string", "description": "Where the source is, a URL."},
         "people": {"type": "array", "items": person(&mut generator), "description": "The people who may sign."},
+        "identities": {
+            "type": "array",
+            "items": identity(),
+            "description": "Whom to believe which workload asks for a promotion.",
+        },
         "environments": {
             "type": "object",
             "description": "The environments by name. Their order is told by `from`.",
@@ -99,6 +104,21 @@ fn private_key() -> Value {
     object(json!({"private_key": {"type": "string", "minLength": 1, "description": description}}), &["private_key"])
 }
 
+fn identity() -> Value {
+    let properties = json!({
+        "issuer": {"type": "string", "pattern": "^https://\\S+$", "description": "What stands in the claim `iss` of its tokens."},
+        "jwks": {"type": "string", "pattern": "\\S", "description": "Its public keys: a JSON Web Key Set, a file relative to this one."},
+        "audience": {"type": "string", "minLength": 1, "description": "What must stand in the claim `aud`; `sealift` unless said otherwise."},
+        "subjects": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^([^*]+|[^*]*[:/]\\*)$"},
+            "minItems": 1,
+            "description": "Which workloads may ask: the claim `sub`, in full or with `*` at the end, after a `:` or `/`.",
+        },
+    });
+    object(properties, &["issuer", "jwks", "subjects"])
+}
+
 fn environment(generator: &mut SchemaGenerator) -> Value {
     let image = of::<Repository>(generator);
     let name = json!({"type": "string", "minLength": 1});
@@ -123,7 +143,12 @@ fn environment(generator: &mut SchemaGenerator) -> Value {
             "anyOf": [rule, {"const": environment::NO_APPROVAL}],
             "description": "Whose consent is needed. Required where a pipeline ends; `none` goes without.",
         },
-        "freezes": {"type": "array", "items": of::<Freeze>(generator), "description": "When nothing may enter."},
+        "expedited": described(
+            of::<Expedited>(generator),
+            "Whose consent is needed, and which gates may fail, where a promotion cannot wait.",
+        ),
+        "freeze_override": described(of::<OverrideRule>(generator), "Who can let one promotion through a freeze."),
+        "freezes": {"type": "array", "items": of::<FreezeRule>(generator), "description": "When nothing may enter."},
         "migrate": described(
             object(json!({"run": command("Program and arguments.")}), &["run"]),
             "A command to run once for each promotion, from the candidate's image, with its variables, before the switch. It \
@@ -199,7 +224,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{
-        super::{KEYS, attest, notify, people, registries},
+        super::{KEYS, attest, identities, notify, people, registries},
         *,
     };
 
@@ -216,6 +241,7 @@ mod tests {
         for (schema, known) in [
             (&schema, KEYS),
             (&properties["people"]["items"], people::KEYS),
+            (&properties["identities"]["items"], identities::KEYS),
             (&properties["notify"]["items"], notify::KEYS),
             (&properties["registries"], registries::KEYS),
             (place, environment::KEYS),

@@ -132,6 +132,10 @@ catalogue! {
     E0602 Usage "ssh-keygen failed"
     E0603 Usage "no identity was given"
     E0604 Usage "the key is not in the policy"
+    E0611 Usage "the policy has no such way"
+    E0612 Usage "this person may not do that"
+    E0613 Usage "there is no such proposal"
+    E0614 Authentication "the token does not say who asks"
 
     E0701 Ok "a notice was not delivered"
 

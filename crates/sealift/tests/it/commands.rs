@@ -56,7 +56,7 @@ fn a_command_line_that_does_not_parse_is_noticed() {
         ("sealift promte --to production", true),
         ("sealift promte", false),
         ("sealift freeze --lift", false),
-        ("sealift approve ID --reason x", true),
+        ("sealift approve ID --because x", true),
         ("sealift history --in", true),
     ] {
         assert!(check(text, typed).is_err(), "{text}");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod admission;
+mod approvals;
 mod architecture;
 mod attest;
 mod baseline;
@@ -16,6 +17,7 @@ mod demo;
 mod dependencies;
 mod engine;
 mod evidence;
+mod exceptions;
 mod exits;
 mod fixture_log;
 mod glossary;
@@ -26,6 +28,7 @@ mod output;
 mod place;
 mod policy;
 mod promotion_requests;
+mod proposals;
 mod proxy;
 mod race;
 mod reach;
@@ -39,4 +42,5 @@ mod second_engine;
 mod security;
 mod signature;
 mod webhook;
+mod who_asks;
 mod workflow;

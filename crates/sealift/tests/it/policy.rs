@@ -5,7 +5,7 @@ use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, ApprovalStatement, Proof},
     promotion::PromotionId,
 };
-use sealift_engine::decide;
+use sealift_engine::{act::Signed, decide};
 use sealift_evidence::signer::{Dialogue, Signer};
 use sealift_registry::image::Layer;
 
@@ -129,12 +129,15 @@ fn an_approval_is_for_one_promotion_and_is_used_once() {
     // What ana signed lies beside the log, where anybody may find it.
     let session = place.session();
     let ledger = place.block_on(session.book.ledger()).unwrap();
-    let Proof::Sshsig { statement, signature, .. } = &ledger.promotions[&PromotionId(first)].approvals[0].proof;
+    let Proof::Sshsig { statement, signature, .. } = &ledger.promotions[&PromotionId(first)].approvals[0].proof else {
+        panic!("an SSH signature");
+    };
     let object = |digest| place.block_on(session.book.object(digest)).unwrap().unwrap();
     let (statement, signature) = (object(*statement), object(*signature));
     let signatures = wiring::signatures();
     let accept = |statement: &[u8], signature: &[u8]| {
-        let accepted = decide::accept(&session.book, signatures.as_ref(), statement, signature, None);
+        let signed = Signed { statement: statement.to_vec(), signature: signature.to_vec() };
+        let accepted = decide::accept(&session.book, signatures.as_ref(), &signed);
         place.block_on(accepted).map(|_| ()).map_err(|error| error.to_string())
     };
     let again = accept(&statement, &signature).unwrap_err();

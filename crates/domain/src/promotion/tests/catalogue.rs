@@ -147,7 +147,7 @@ pub(super) fn judgement(passed: bool, next: Next) -> PromotionEvent {
 }
 
 pub(super) fn admit(passed: bool) -> PromotionEvent {
-    judgement(passed, Next::Admit { consent: vec![person("cy")] })
+    judgement(passed, Next::Admit { consent: vec![person("cy")], needed: 0, follow_up: None })
 }
 
 pub(super) fn failed(step: Step, automatic: bool) -> PromotionEvent {
@@ -222,5 +222,6 @@ pub(super) fn every_event() -> Vec<PromotionEvent> {
         events.push(PromotionEvent::Done(Done::RecordUndo(Undo { database: after, ..undo(running("old")) })));
     }
     events.push(PromotionEvent::Approved(approval(ID, "bo", Decision::Approve)));
+    events.extend(["cy", "bo"].map(|who| PromotionEvent::Revoked(approval(ID, who, Decision::Revoke))));
     events
 }

@@ -134,13 +134,17 @@ fn a_judgement_is_kept_and_so_is_the_consent_it_found() {
     assert_eq!(promotion.consent, Some((at(4), vec![person("cy")])));
 
     let mut without = fresh(Kind::Promote);
-    without.apply(judgement(true, Next::Admit { consent: Vec::new() }), at(3)).unwrap();
+    without.apply(judgement(true, Next::Admit { consent: Vec::new(), needed: 0, follow_up: None }), at(3)).unwrap();
     assert_eq!(without.consent, None, "no consent was needed, so none is on record");
 }
 
 #[test]
 fn nothing_is_decided_without_judging_a_gate() {
-    for next in [Next::Admit { consent: Vec::new() }, Next::Wait(condition()), Next::Refuse(failure("no"))] {
+    for next in [
+        Next::Admit { consent: Vec::new(), needed: 0, follow_up: None },
+        Next::Wait(condition()),
+        Next::Refuse(failure("no")),
+    ] {
         let event = PromotionEvent::Judged(Judgement {
             gates: Vec::new(),
             evidence: digest("evidence"),

@@ -78,7 +78,8 @@ pub(super) fn facts(world: &World, promotion: &Promotion) -> Facts {
         standing: standing.map_or(Fact::Missing, Fact::Known),
         verified_there,
         holds: ledger.holds_on(&promotion.release, &promotion.to),
-        freezes: ledger.freezes_of(&promotion.to),
+        freezes: ledger.freezes_of(&promotion.to, world.now()).unwrap(),
+        overridden: Vec::new(),
         database: ledger.database_facts(&promotion.to),
     }
 }
@@ -99,10 +100,18 @@ fn after_the_gates(world: &World, promotion: &Promotion, rule: &ApprovalRule, ev
         to: promotion.to.clone(),
         policy_digest: policy.digest(),
         evidence_digest: evidence,
+        expedited: false,
+        waived: std::collections::BTreeSet::new(),
     };
-    let parties = Parties { requester: &promotion.requester, authors: vec![Some(person("dan"))] };
-    match approval::consent(&promotion.approvals, rule, &binding, &policy.people, &parties, world.now()) {
-        Consent::Given(by) => Next::Admit { consent: by.into_iter().collect() },
+    let parties = Parties {
+        requester: &promotion.requester,
+        authors: vec![Some(person("dan"))],
+        committers: Vec::new(),
+        actors: Vec::new(),
+    };
+    match approval::consent(&promotion.approvals, rule, &binding, world.ledger.voters().unwrap(), &parties, world.now())
+    {
+        Consent::Given(by) => Next::Admit { consent: by.into_iter().collect(), needed: 0, follow_up: None },
         Consent::Wanted { missing, .. } => {
             Next::Wait(Wait::Approval { until: rule.expires.after(promotion.requested_at), missing })
         }
@@ -120,7 +129,7 @@ pub(super) fn judge(world: &World, id: PromotionId) -> Judgement {
     let evidence = Digest::of(used.join("\n").as_bytes());
     let next = if gates.iter().all(Judged::passed) {
         match &environment.approval {
-            None => Next::Admit { consent: Vec::new() },
+            None => Next::Admit { consent: Vec::new(), needed: 0, follow_up: None },
             Some(rule) => after_the_gates(world, promotion, rule, evidence),
         }
     } else {
@@ -159,8 +168,11 @@ pub(super) fn statement(world: &World, id: PromotionId, who: &str, decision: Dec
         issued_at: world.now(),
         expires_at: sealift_domain::quantity::Period::from_secs(600).after(world.now()),
         nonce: format!("{who} at {}", world.ledger.size),
+        reason: None,
+        expedited: false,
+        waived: std::collections::BTreeSet::new(),
     };
-    Approval { statement, proof: proof(who), at: world.now() }
+    Approval { statement, proof: proof(who), at: world.now(), revoked: None }
 }
 
 /// What an engine puts on record about the database before it migrates.

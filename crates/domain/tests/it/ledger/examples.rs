@@ -3,7 +3,7 @@
 use sealift_domain::{
     cost::{Cost, Rebuild},
     event::{Event, FreezeLifted, FreezePlaced, HoldReleased, NoticeReceipt, RebuildMeasured},
-    freeze::{Freeze, HoldScope},
+    freeze::{Freeze, FreezeRule, HoldScope},
     promotion::{Intent, Kind, Promotion, PromotionEvent, PromotionId, Status, Step},
     record::Grade,
     undo::Observed,
@@ -194,17 +194,25 @@ fn holds_and_freezes_are_found_by_what_they_concern() {
 
     let freeze = |reason: &str| Freeze { from: at(0), until: at(10), reason: reason.into() };
     let mut frozen = policy(0);
-    frozen.environments.get_mut(&production()).unwrap().freezes = vec![freeze("declared")];
+    frozen.environments.get_mut(&production()).unwrap().freezes = vec![FreezeRule::Once(freeze("declared"))];
     world.write(accepted(frozen)).unwrap();
     world.write(Event::FreezePlaced(FreezePlaced { environment: production(), freeze: freeze("by hand") })).unwrap();
     let reasons = |world: &World, environment| {
-        world.ledger.freezes_of(&environment).into_iter().map(|freeze| freeze.reason).collect::<Vec<_>>()
+        world
+            .ledger
+            .freezes_of(&environment, world.now())
+            .unwrap()
+            .into_iter()
+            .map(|freeze| freeze.reason)
+            .collect::<Vec<_>>()
     };
     assert_eq!(reasons(&world, production()), ["declared", "by hand"]);
     assert_eq!(reasons(&world, staging()), [""; 0]);
     world.write(Event::FreezeLifted(FreezeLifted { environment: production(), reason: "over".into() })).unwrap();
     assert_eq!(reasons(&world, production()), ["declared"]);
-    world.write(Event::HoldReleased(HoldReleased { scope: app(1), reason: "mended".into() })).unwrap();
+    world
+        .write(Event::HoldReleased(HoldReleased { scope: app(1), reason: "mended".into(), by: None, proof: None }))
+        .unwrap();
     assert_eq!(world.ledger.holds_on(&release(1), &staging()), []);
 }
 

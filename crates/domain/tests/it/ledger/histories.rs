@@ -145,12 +145,17 @@ impl World {
             Act::Hold { release: n, production } => {
                 let digest = n.map(|n| release(n).components().next().unwrap().1);
                 let scope = digest.map_or(HoldScope::Environment(environment(*production)), HoldScope::Digest);
-                self.write(Event::HoldPlaced(HoldPlaced { hold: Hold { scope, reason: reason() } })).unwrap();
+                self.write(Event::HoldPlaced(HoldPlaced {
+                    hold: Hold { scope, reason: reason(), by: None },
+                    proof: None,
+                }))
+                .unwrap();
             }
             Act::Unhold(index) if !self.ledger.holds.is_empty() => {
                 let scopes: Vec<HoldScope> = self.ledger.holds.keys().cloned().collect();
                 let scope = index.get(&scopes).clone();
-                self.write(Event::HoldReleased(HoldReleased { scope, reason: reason() })).unwrap();
+                self.write(Event::HoldReleased(HoldReleased { scope, reason: reason(), by: None, proof: None }))
+                    .unwrap();
             }
             Act::Freeze { production, minutes } => {
                 let until = Period::from_secs(10 * u64::from(*minutes)).after(self.now());

@@ -285,7 +285,7 @@ fn may_enter(now: Timestamp, ledger: &Ledger, promotion: &Promotion) {
     if promotion.kind == Kind::Promote {
         assert_eq!(held, [], "something enters a held environment");
         assert!(
-            !ledger.freezes_of(&promotion.to).iter().any(|freeze| freeze.covers(now)),
+            !ledger.freezes_of(&promotion.to, now).unwrap().iter().any(|freeze| freeze.covers(now)),
             "{} is frozen",
             promotion.to
         );

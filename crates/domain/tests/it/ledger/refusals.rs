@@ -43,7 +43,10 @@ fn only_what_is_there_can_be_taken_away() {
     let reason = || "no".to_owned();
     let receipt = |channel: &str| NoticeReceipt { notice: 1, channel: channel.parse().unwrap(), detail: None };
     for (event, words) in [
-        (Event::HoldReleased(HoldReleased { scope: app(1), reason: reason() }), "a hold on sha256:"),
+        (
+            Event::HoldReleased(HoldReleased { scope: app(1), reason: reason(), by: None, proof: None }),
+            "a hold on sha256:",
+        ),
         (Event::FreezeLifted(FreezeLifted { environment: staging(), reason: reason() }), "a freeze of staging"),
         (Event::NoticeDelivered(receipt("chat")), "notice 1 to chat"),
         (Event::NoticeRefused(receipt("chat")), "notice 1 to chat"),

@@ -103,7 +103,11 @@ impl World {
     }
 
     pub(super) fn hold(&mut self, scope: HoldScope) {
-        self.write(Event::HoldPlaced(HoldPlaced { hold: Hold { scope, reason: "broken".into() } })).unwrap();
+        self.write(Event::HoldPlaced(HoldPlaced {
+            hold: Hold { scope, reason: "broken".into(), by: None },
+            proof: None,
+        }))
+        .unwrap();
     }
 }
 

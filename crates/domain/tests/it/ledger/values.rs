@@ -97,6 +97,8 @@ pub(super) fn build(digest: Digest) -> Build {
         commit: Some("7a3f9c2".repeat(6)),
         run_id: Some("4711".into()),
         author: Some(person("dan")),
+        committer: None,
+        actor: None,
         version: None,
     }
 }
@@ -129,6 +131,7 @@ fn environment_policy(from: Option<EnvironmentName>, approvals: u32) -> Environm
         count: approvals,
         expires: Period::from_secs(3600),
         not: [Excluded::Requester].into(),
+        accepts: ApprovalRule::default_accepts(),
     };
     let gates = if from.is_some() { serde_json::json!({"soak": "2m"}) } else { serde_json::json!({}) };
     Environment {
@@ -141,7 +144,9 @@ fn environment_policy(from: Option<EnvironmentName>, approvals: u32) -> Environm
         tags: Vec::new(),
         gates: serde_json::from_value(gates).unwrap(),
         approval: (approvals > 0).then_some(rule),
+        expedited: None,
         freezes: Vec::new(),
+        freeze_override: None,
         migrate: None,
         verify: Vec::new(),
         rollback: RollbackRule::default(),
@@ -169,6 +174,7 @@ pub(super) fn policy(approvals: u32) -> Policy {
         app: "shop".parse().unwrap(),
         source: None,
         people: people.into(),
+        identities: Vec::new(),
         environments: environments.into(),
         notify: [
             ("chat".parse().unwrap(), all.into()),
@@ -186,6 +192,8 @@ pub(super) fn accepted(policy: Policy) -> Event {
         policy,
         contacts,
         accepted_by: [(person("bo"), proof("bo"))].into(),
+        registers: true,
+        proposal: None,
     }))
 }
 
@@ -202,6 +210,7 @@ pub(super) fn request(kind: Kind, to: EnvironmentName, release: Release) -> Requ
         reason: Some("because".into()),
         run_id: None,
         policy: policy(1).digest(),
+        expedited: false,
     }
 }
 

@@ -134,12 +134,18 @@ async fn promotion(shell: &Shell, global: &Global, session: &Session, id: Promot
 fn people(promotion: &Promotion) -> Vec<String> {
     let who = match &promotion.requester {
         Requester::Person { id, .. } => format!("{id} (signed)"),
+        Requester::Workload(run) => {
+            let by = run.actor.as_ref().map_or_else(|| "nobody known".to_owned(), ToString::to_string);
+            format!("{}, started by {by} (token of {})", run.subject, run.issuer)
+        }
         Requester::Unknown => "somebody who did not prove who they are".to_owned(),
     };
     let mut lines = vec![format!("asked for by {who} at {}", promotion.requested_at)];
     lines.extend(promotion.reason.iter().map(|reason| format!("because: {reason}")));
     for approval in &promotion.approvals {
-        lines.push(format!("approved by {} at {} (SSH signature)", approval.statement.approver, approval.at));
+        let (by, at, proof) = (&approval.statement.approver, approval.at, approval.proof.as_str());
+        lines.push(format!("approved by {by} at {at} ({proof})"));
+        lines.extend(approval.revoked.map(|at| format!("taken back by {by} at {at}")));
     }
     match &promotion.consent {
         Some((at, _)) => lines.push(format!("consent was complete at {at}")),
@@ -147,6 +153,18 @@ fn people(promotion: &Promotion) -> Vec<String> {
         None => lines.push("consent was never complete".to_owned()),
     }
     lines.push(format!("policy {}", promotion.policy));
+    if promotion.expedited {
+        lines.push("it goes the expedited way".to_owned());
+    }
+    for given in &promotion.overrides {
+        lines.push(format!("{} will not let a freeze stop it: {}", given.by, given.reason));
+    }
+    if let Some(follow_up) = &promotion.follow_up {
+        lines.push(match &follow_up.closed {
+            Some(closed) => format!("follow-up closed by {} at {}: {}", closed.by, closed.at, closed.reason),
+            None => format!("follow-up open, due {}", follow_up.due),
+        });
+    }
     lines
 }
 

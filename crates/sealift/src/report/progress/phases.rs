@@ -149,8 +149,12 @@ impl Phases {
     fn gates(&mut self, gates: &[Judged], took: Period, now: Timestamp) -> Vec<Row> {
         self.running = None;
         self.held = None;
-        let failing: Vec<&Judged> = gates.iter().filter(|judged| !judged.passed()).collect();
-        let summary = format!("{} of {} passed", gates.len() - failing.len(), gates.len());
+        let failing: Vec<&Judged> = gates.iter().filter(|judged| !judged.admits()).collect();
+        let passed = gates.iter().filter(|judged| judged.passed()).count();
+        let waived: Vec<&str> =
+            gates.iter().filter(|judged| judged.waived).map(|judged| judged.gate.as_str()).collect();
+        let waived = if waived.is_empty() { String::new() } else { format!(", waived: {}", waived.join(", ")) };
+        let summary = format!("{passed} of {} passed{waived}", gates.len());
         let time = time_of(took);
         if failing.is_empty() {
             return vec![row(Mark::Ok, "gates", summary, time)];

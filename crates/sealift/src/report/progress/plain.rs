@@ -107,7 +107,10 @@ impl State {
                 let passed = gates.iter().filter(|judged| judged.passed()).count();
                 let summary = format!("gates: {passed} of {} passed ({})", gates.len(), human::exact(*took));
                 let refused = gates.iter().filter(|judged| !judged.passed());
-                let refused = refused.map(|judged| format!("gate {}: {}", judged.gate, judged.words()));
+                let refused = refused.map(|judged| {
+                    let waived = if judged.waived { " (waived)" } else { "" };
+                    format!("gate {}: {}{waived}", judged.gate, judged.words())
+                });
                 std::iter::once(summary).chain(refused).collect()
             }
             Progress::Consent { by, .. } => {
@@ -149,7 +152,7 @@ impl State {
                 self.promotion = Some(*promotion);
                 self.doing = Some(("judging gates", now));
             }
-            Progress::Gates { gates, .. } if gates.iter().any(|judged| !judged.passed()) => {
+            Progress::Gates { gates, .. } if gates.iter().any(|judged| !judged.admits()) => {
                 self.doing = Some(("waiting", now));
             }
             Progress::StepBegan { step, .. } => {

@@ -1,0 +1,107 @@
+//! The ways around the usual ones: letting a promotion through a freeze, and closing what an expedited one left to be done.
+
+use jiff::Timestamp;
+use sealift_domain::{
+    approval::{Act, Proof},
+    freeze::Freeze,
+    ledger::Ledger,
+    promotion::{FreezeOverride, Promotion, PromotionEvent, PromotionId},
+};
+
+use crate::{
+    act::{self, Signed},
+    book::{Book, Decision, Draft},
+    decide::promotion,
+    error::EngineError,
+    places,
+    ports::signature::Signatures,
+    request::change,
+};
+
+/// The freeze that stops a promotion now: of several, the one that lasts longest.
+///
+/// # Errors
+/// No freeze does.
+pub fn active_freeze(ledger: &Ledger, promotion: &Promotion, now: Timestamp) -> Result<Freeze, EngineError> {
+    let freezes = ledger
+        .freezes_of(&promotion.to, now)
+        .map_err(|unknown| EngineError::UnknownZone { environment: promotion.to.clone(), zone: unknown.0 })?;
+    let active = freezes.into_iter().filter(|freeze| freeze.covers(now)).max_by_key(|freeze| freeze.until);
+    active.ok_or_else(|| EngineError::NotFound(format!("{} is not frozen now", promotion.to)))
+}
+
+/// How many more persons must sign before a freeze no longer stops a promotion, and who did, that counts.
+pub struct Overriding {
+    /// The promotion.
+    pub promotion: PromotionId,
+    /// The freeze.
+    pub freeze: Freeze,
+    /// How many more.
+    pub missing: u32,
+}
+
+/// Puts one person's signature under the override of a freeze on record.
+pub async fn override_freeze(
+    book: &Book,
+    signatures: &dyn Signatures,
+    signed: &Signed,
+) -> Result<Overriding, EngineError> {
+    book.commit(|ground| {
+        let (statement, proof) = act::read(ground.ledger, signatures, signed, ground.now)?;
+        let Act::OverrideFreeze { promotion: id, environment, freeze } = &statement.act else {
+            return Err(another());
+        };
+        let promotion = promotion(ground.ledger, *id)?;
+        let rules = places::environment(ground.ledger, environment)?;
+        let rule = rules
+            .freeze_override
+            .as_ref()
+            .ok_or_else(|| EngineError::NoSuchWay { environment: environment.clone(), key: "freeze_override" })?;
+        act::has_role(ground.ledger, &statement.person, &rule.roles)?;
+        let active = active_freeze(ground.ledger, promotion, ground.now)?;
+        if promotion.to != *environment || active.digest() != *freeze {
+            return Err(EngineError::Statement("it is about another freeze than the one in force".to_owned()));
+        }
+        if let (Proof::Sshsig { key, .. }, Some(voters)) = (&proof, ground.ledger.voters()) {
+            voters
+                .registered_before(&statement.person, key, *id)
+                .map_err(|why| EngineError::NotCounted { by: statement.person.clone(), why })?;
+        }
+        let (by, reason) = (statement.person.clone(), statement.reason.clone());
+        let event = PromotionEvent::FreezeOverridden(FreezeOverride { freeze: *freeze, by: by.clone(), reason, proof });
+        let others = promotion.overrides.iter().filter(|given| given.freeze == *freeze && given.by != by).count();
+        let have = u32::try_from(others + 1).unwrap_or(u32::MAX);
+        let value = Overriding { promotion: *id, freeze: active, missing: rule.count.saturating_sub(have) };
+        Ok(Decision { drafts: vec![Draft { event: change(*id, event), evidence: signed.objects() }], value })
+    })
+    .await
+}
+
+/// Closes the follow-up of an expedited promotion. Whoever may approve promotions into its environment, the usual or the
+/// expedited way, may say that what was waived was made good.
+pub async fn close_follow_up(
+    book: &Book,
+    signatures: &dyn Signatures,
+    signed: &Signed,
+) -> Result<PromotionId, EngineError> {
+    book.commit(|ground| {
+        let (statement, proof) = act::read(ground.ledger, signatures, signed, ground.now)?;
+        let Act::CloseFollowUp { promotion: id } = statement.act else { return Err(another()) };
+        let promotion = promotion(ground.ledger, id)?;
+        let rules = places::environment(ground.ledger, &promotion.to)?;
+        let usual = rules.approval.iter().flat_map(|rule| &rule.roles);
+        let expedited = rules.expedited.iter().flat_map(|rule| &rule.roles);
+        act::has_role(ground.ledger, &statement.person, &usual.chain(expedited).cloned().collect())?;
+        if promotion.requester.person() == Some(&statement.person) {
+            let why = "who asked for an expedited promotion does not say that it was made good".to_owned();
+            return Err(EngineError::MayNot { who: statement.person, why });
+        }
+        let event = PromotionEvent::FollowUpClosed { by: statement.person, reason: statement.reason, proof };
+        Ok(Decision { drafts: vec![Draft { event: change(id, event), evidence: signed.objects() }], value: id })
+    })
+    .await
+}
+
+fn another() -> EngineError {
+    EngineError::Statement("it is about something else".to_owned())
+}

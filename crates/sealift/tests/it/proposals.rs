@@ -1,0 +1,132 @@
+//! Changes of the policy that one person proposes and others sign.
+
+use crate::place::Place;
+
+fn with_eve(place: &Place, role: &str) {
+    let eve = format!("  - {{id: eve, ssh: \"{}\", roles: [{role}]}}\nenvironments:", place.public_key("eve"));
+    place.edit("environments:", &eve);
+}
+
+/// Proposes sealift.yaml as it is, and returns the proposal.
+fn propose(place: &Place, key: &str) -> String {
+    let proposed = place.json(&["policy", "propose", "--reason", "because", "--identity", key]);
+    proposed["proposal"].to_string()
+}
+
+#[test]
+fn a_proposal_is_signed_from_elsewhere_and_becomes_the_policy() {
+    let place = Place::initialised();
+    let original = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
+    with_eve(&place, "platform-lead");
+    place.run(&["policy", "propose", "--reason", "x", "--identity", "keys/eve"]).ends(2).says("E0604");
+    let id = propose(&place, "keys/bob");
+    assert_eq!(propose(&place, "keys/bob"), id, "the same is proposed once");
+    // Whoever signs needs no copy of the file.
+    place.write("sealift.yaml", &original);
+    place.run(&["status"]).ends(0).says(&format!("proposed policy {id} by bob: because"));
+    let sign = |key: &str| place.run(&["policy", "accept", &id, "--identity", key]);
+    sign("keys/bob").ends(2).says("E0612");
+    sign("keys/eve").ends(2).says("E0604");
+    sign("keys/ana").ends(0).says("+ people.eve").says("accepted; approvals given under the policy before");
+    sign("keys/ana").ends(2).says("E0613");
+    assert!(place.ledger().policy.as_ref().unwrap().people.contains_key(&"eve".parse().unwrap()));
+    assert_eq!(place.json(&["status"])["proposals"], serde_json::json!([]));
+    place.audited();
+}
+
+#[test]
+fn a_proposal_waits_until_the_quorum_of_the_present_policy_has_signed() {
+    let place = Place::new();
+    with_eve(&place, "platform-lead");
+    place.edit("roles: [platform-lead], expires", "roles: [platform-lead], count: 2, expires");
+    place.run(&["init"]).ends(0);
+    place.edit("max_size: 100MB", "max_size: 200MB");
+    let id = propose(&place, "keys/bob");
+    let sign = |key: &str| place.run(&["policy", "accept", &id, "--identity", key]);
+    sign("keys/ana").ends(0).says("wants 2 of its approvers to sign a change, 1 did");
+    sign("keys/ana").ends(0).says("1 did");
+    place.run(&["policy", "diff"]).ends(0).says("max_size");
+    sign("keys/eve").ends(0).says("accepted");
+    place.run(&["policy", "diff"]).ends(0).says("sealift.yaml is the accepted policy");
+    place.audited();
+}
+
+#[test]
+fn a_proposal_dies_when_it_is_refused_or_the_policy_changes_otherwise() {
+    let place = Place::initialised();
+    place.edit("max_size: 100MB", "max_size: 200MB");
+    let (first, refuse) = (propose(&place, "keys/bob"), |id: &str, key: &str| {
+        place.run(&["policy", "reject", id, "--reason", "too large", "--identity", key])
+    });
+    refuse(&first, "keys/ana").ends(0);
+    refuse(&first, "keys/ana").ends(2).says("E0613");
+    let second = propose(&place, "keys/bob");
+    place.edit("max_size: 200MB", "max_size: 300MB");
+    place.run(&["policy", "accept", "--identity", "keys/ana"]).ends(0);
+    place.run(&["policy", "accept", &second, "--identity", "keys/ana"]).ends(2).says("E0613");
+    place.audited();
+}
+
+#[test]
+fn attack_25_whoever_proposes_a_change_does_not_accept_it() {
+    let place = Place::initialised();
+    place.edit("not: [requester]", "not: []");
+    let id = propose(&place, "keys/ana");
+    place.run(&["policy", "accept", &id, "--identity", "keys/ana"]).ends(2).says("E0612");
+    assert!(
+        place
+            .ledger()
+            .policy
+            .as_ref()
+            .unwrap()
+            .environments
+            .values()
+            .any(|environment| { environment.approval.as_ref().is_some_and(|rule| !rule.not.is_empty()) })
+    );
+}
+
+#[test]
+fn attack_25_whoever_asks_for_a_promotion_changes_neither_people_nor_rules_meanwhile() {
+    let place = Place::initialised();
+    place.build("1.0.0");
+    place.to_staging();
+    place.run(&["promote", "--to", "production", "--identity", "keys/ana"]).ends(5);
+    let original = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
+    let entries = place.ledger().size;
+    let (bob, eve) = (place.public_key("bob"), place.public_key("eve"));
+    let friend = format!("  - {{id: eve, ssh: \"{eve}\", roles: [platform-lead]}}\nenvironments:");
+    let edits = [
+        ("not: [requester]", "not: []"),
+        ("environments:", &friend),
+        (&bob, &eve),
+        ("roles: [developer]", "roles: [platform-lead]"),
+    ];
+    for (from, to) in edits {
+        place.write("sealift.yaml", &original);
+        place.edit(from, to);
+        let accepted = place.run(&["policy", "accept", "--identity", "keys/ana"]);
+        accepted.ends(2).says("wants 1 of its approvers to sign a change, 0 did");
+        // And until then the file counts for nothing.
+        place.run(&["approve", "--identity", "keys/ana"]).ends(2).says("E0106");
+    }
+    assert_eq!(place.ledger().size, entries, "nothing was written");
+}
+
+#[test]
+fn a_signature_under_a_change_makes_it_no_second_time() {
+    let place = Place::initialised();
+    let accept = || place.run(&["policy", "accept", "--identity", "keys/ana"]);
+    let original = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
+    place.edit("max_size: 100MB", "max_size: 200MB");
+    let session = place.session();
+    let contacts = std::collections::BTreeMap::new();
+    let message = |ledger: &sealift_domain::ledger::Ledger| {
+        sealift_engine::init::acceptance(ledger, &session.config.policy, &contacts).unwrap()
+    };
+    let before = message(&place.ledger());
+    accept().ends(0);
+    place.write("sealift.yaml", &original);
+    accept().ends(0);
+    // The same policies, from one to the other, and other bytes to sign.
+    assert_ne!(message(&place.ledger()), before);
+}
