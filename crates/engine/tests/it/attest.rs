@@ -271,7 +271,7 @@ async fn a_hold_or_another_promotion_takes_an_attestation_its_worth() {
     let mut ledger = stage.book().await.ledger().await.unwrap().as_ref().clone();
     attest::counts(&ledger, &found).unwrap();
     let scope = HoldScope::Digest(image.digest);
-    ledger.holds.insert(scope.clone(), Hold { scope, reason: "it leaks".into() });
+    ledger.holds.insert(scope.clone(), Hold { scope, reason: "it leaks".into(), by: None });
     let refused = attest::counts(&ledger, &found).unwrap_err().to_string();
     assert!(refused.contains("on hold") && refused.ends_with("it leaks"), "{refused}");
     ledger.holds.clear();
