@@ -10,7 +10,10 @@ use std::{
 
 use sealift_engine::ports::log::Log;
 
-use crate::report::style::{ColorChoice, Style, Surroundings};
+use crate::{
+    promotion_keys,
+    report::style::{ColorChoice, Style, Surroundings},
+};
 
 /// A stream that several parts of a command may write to.
 #[derive(Clone)]
@@ -61,6 +64,13 @@ impl Shell {
     /// A variable that is set and not empty.
     pub fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// The variables for commands of others, such as checks: all but the key that promotions are attested with.
+    pub fn variables_for_others(&self) -> BTreeMap<String, String> {
+        let mut variables = self.variables.clone();
+        variables.remove(promotion_keys::VARIABLE);
+        variables
     }
 
     /// `path` as seen from the working directory.

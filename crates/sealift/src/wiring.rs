@@ -155,7 +155,7 @@ pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
     Ok(World {
         registry,
         drivers,
-        prober: Arc::new(Probes::new(Arc::new(SystemClock), shell.variables.clone())),
+        prober: Arc::new(Probes::new(Arc::new(SystemClock), shell.variables_for_others())),
         notifiers,
         signatures: signatures(),
         evidence: evidence(),

@@ -1,5 +1,6 @@
 //! What is written can be read back; what is anything else is refused, and says why.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -198,6 +199,29 @@ fn a_statement_that_contradicts_itself_or_is_damaged_is_refused() {
     let refusal = Attestation::parse(twice.as_bytes()).unwrap_err().to_string();
     assert!(refusal.contains("duplicate field"), "{refusal}");
     assert!(matches!(Attestation::parse(&vec![b' '; read::MAX_STATEMENT + 1]), Err(Refusal::Malformed(_))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whoever changes anything that the statement says cannot have it taken for what it was; and nothing ends in a panic.
+    #[test]
+    fn a_statement_that_was_changed_somewhere_is_refused_or_says_something_else(at in 0usize..4000, put in any::<u8>()) {
+        let written = attestation(Level::Admitted);
+        let mut bytes = written.to_bytes().unwrap();
+        let at = at % bytes.len();
+        prop_assume!(bytes[at] != put);
+        bytes[at] = put;
+        if let Ok(read) = Attestation::parse(&bytes) {
+            // RFC 3339 lets a time be written with small letters, or with a space, and is the same time then.
+            prop_assert!(read != written || bytes[at].is_ascii_whitespace() || b"tz".contains(&bytes[at]));
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(Attestation::parse(&bytes).is_err());
+    }
 }
 
 #[test]

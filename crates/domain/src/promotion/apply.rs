@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
-    Attachment, Attested, Cause, Closed, Done, Ended, FollowUp, FreezeOverride, Judgement, Kind, Moment, Next,
+    Attested, Cause, Closed, Done, Ended, FollowUp, FreezeOverride, Judgement, Kind, Moment, Next,
     Promotion, PromotionEvent, PromotionId, Request, Stage, Step, Wait,
 };
 use crate::{
@@ -14,9 +14,6 @@ use crate::{
     name::{ComponentName, PersonId},
     undo::Observed,
 };
-
-/// Statements by component.
-type Attachments = BTreeMap<ComponentName, Attachment>;
 
 /// An event that cannot happen to a promotion in its state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +109,7 @@ impl Promotion {
         Ok(())
     }
 
-    fn illegal(&self, event: &'static str, detail: Option<&'static str>) -> IllegalEvent {
+    pub(super) fn illegal(&self, event: &'static str, detail: Option<&'static str>) -> IllegalEvent {
         let stage = match &self.stage {
             Stage::Judging => "judging its gates".to_owned(),
             Stage::Waiting(Wait::Approval { .. }) => "waiting for approval".to_owned(),
@@ -330,27 +327,6 @@ impl Promotion {
         }
     }
 
-    /// Takes over what was attested: of every image, or of none.
-    fn attests(
-        &mut self,
-        attestations: Attachments,
-        place: impl FnOnce(&mut Attested) -> &mut Attachments,
-    ) -> Result<(), IllegalEvent> {
-        if !self.release.components().map(|(name, _)| name).eq(attestations.keys()) {
-            return Err(self.illegal("done", Some("not every image was attested, or others were")));
-        }
-        let Some(attested) = &mut self.attested else {
-            return Err(self.illegal("done", Some("it was admitted without an attestation")));
-        };
-        *place(attested) = attestations;
-        Ok(())
-    }
-
-    /// Whether an image may be attested as admitted once `step` was begun.
-    fn may_be_admitted(&self, step: Step) -> bool {
-        self.attested.is_some() && step >= Step::Admit
-    }
-
     /// Takes over what a step back left, and goes on.
     fn back(&mut self, done: Done, cause: Cause) -> Result<Stage, IllegalEvent> {
         match done {
@@ -379,35 +355,6 @@ impl Promotion {
                 Ok(Stage::Ended(self.ended_restored(cause)))
             }
             _ => Err(self.illegal("done", None)),
-        }
-    }
-
-    /// Where it goes on once what was attested is withdrawn: it does so wherever it turned back.
-    fn withdrawn_admission(&mut self, cause: Cause, left: BTreeMap<ComponentName, String>) -> Stage {
-        if let Some(attested) = &mut self.attested {
-            attested.left = left;
-        }
-        let candidate = match &cause {
-            Cause::Blocked { failure, blocked } => {
-                return Stage::Ended(Ended::Stuck { failure: failure.clone(), blocked: blocked.clone() });
-            }
-            Cause::Failed { step, .. } if step.touches_live() => {
-                return Stage::Back { step: Step::RestoreTags, cause };
-            }
-            Cause::Failed { step, .. } => step.leaves_candidate(),
-            Cause::Withdrawn { .. } => self.definition.is_some(),
-        };
-        match candidate {
-            true => Stage::Back { step: Step::Discard, cause },
-            false => Stage::Ended(ended_before_live(cause, None)),
-        }
-    }
-
-    /// It ends with a person being needed, after what was attested is withdrawn.
-    fn stuck(&self, at: Step, failure: Failure, blocked: Failure) -> Stage {
-        match self.attested.is_some() && at != Step::RestoreTags {
-            true => Stage::Back { step: Step::WithdrawAdmission, cause: Cause::Blocked { failure, blocked } },
-            false => Stage::Ended(Ended::Stuck { failure, blocked }),
         }
     }
 
@@ -497,7 +444,7 @@ fn is_running(observed: &Observed, release: &crate::release::Release) -> bool {
 }
 
 /// The end of a promotion that never touched anything live.
-fn ended_before_live(cause: Cause, leftover: Option<Failure>) -> Ended {
+pub(super) fn ended_before_live(cause: Cause, leftover: Option<Failure>) -> Ended {
     match cause {
         Cause::Failed { failure, .. } => Ended::Failed { failure, leftover },
         Cause::Withdrawn { by, reason } => Ended::Cancelled { reason, by, superseded_by: None },

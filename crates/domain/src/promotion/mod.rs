@@ -17,6 +17,7 @@
 //! and before it is stuck.
 
 mod apply;
+mod attesting;
 mod event;
 mod intent;
 mod state;

@@ -36,6 +36,7 @@ pub(super) async fn get(
     let fails = |why: String| format!("{} {why}", program.display());
     let mut child = Command::new(&program)
         .arg("get")
+        .env_remove("SEALIFT_PROMOTION_KEY")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -1,11 +1,17 @@
 //! Artifacts that are attached to an image and taken off again, with and without a registry that lists them itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use async_trait::async_trait;
 use hyper::Method;
-use sealift_domain::{digest::Digest, reference::Pinned};
-use sealift_engine::ports::registry::{Detached, NewReferrer, Registry, RegistryErrorKind};
+use jiff::Timestamp;
+use sealift_domain::{digest::Digest, quantity::Period, reference::Pinned};
+use sealift_engine::ports::{
+    clock::Clock,
+    registry::{Detached, NewReferrer, Registry, RegistryErrorKind},
+};
 use sealift_registry::{
+    client::{Client, Options},
     image::{Built, Format},
     manifest::{Content, read},
     server::{
@@ -170,6 +176,37 @@ async fn attack_24_of_twenty_writers_at_one_fallback_tag_none_is_lost() {
     let mut found: Vec<Digest> = client().referrers(&image).await.unwrap().iter().map(|r| r.digest).collect();
     found.sort();
     assert_eq!(found, written, "{} of 20 are listed", listed(&server, &image).len());
+}
+
+/// A clock that goes as clocks do: writers that share nothing need time to see each other.
+struct RealClock;
+
+#[async_trait]
+impl Clock for RealClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep(&self, period: Period) {
+        tokio::time::sleep(period.as_duration()).await;
+    }
+}
+
+#[tokio::test]
+async fn attack_24_of_twenty_programs_that_know_nothing_of_each_other_none_loses_its_entry() {
+    let (server, image, _) = with(Config { referrers: false, ..Config::default() }).await;
+    let attach = |n: usize| {
+        let client = Client::new(Options::default(), Arc::new(RealClock)).unwrap();
+        let (artifact, image) = (note(&format!("program {n}")), &image);
+        async move { client.attach(image, &artifact).await.unwrap() }
+    };
+    let mut written = futures_util::future::join_all((0..20).map(attach)).await;
+    written.sort();
+    let mut found: Vec<Digest> = client().referrers(&image).await.unwrap().iter().map(|r| r.digest).collect();
+    found.sort();
+    assert_eq!(found, written, "{} of 20 are listed", listed(&server, &image).len());
+    let writes = count(&server, |logged| logged.method == Method::PUT && logged.path.contains("/manifests/sha256-"));
+    assert!(writes > 20, "{writes} writes: nobody ever wrote over another, so nothing was shown");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use sealift_domain::{
 };
 use sealift_engine::ports::{
     copy::CopyRequest,
-    registry::{Registry, RegistryErrorKind, TagMode},
+    registry::{NewReferrer, Referrer, Registry, RegistryErrorKind, TagMode},
 };
 use sealift_registry::{
     client::Options,
@@ -223,6 +223,38 @@ async fn a_real_registry_refuses_without_login_and_does_not_remove_tags() {
     let refused = client.untag(&from, &v1).await.unwrap_err();
     assert_eq!(refused.kind, RegistryErrorKind::Unsupported, "{refused}");
     assert_eq!(client.resolve(&from, &v1).await.unwrap(), Some(image.digest));
+}
+
+#[tokio::test]
+async fn what_is_attached_at_a_real_registry_is_found_and_taken_off_again() {
+    if programs("what_is_attached_at_a_real_registry_is_found_and_taken_off_again").is_none() {
+        return;
+    }
+    let (a, b) = (server().await, RealRegistry::start(false));
+    let image = image(Format::Oci);
+    a.push("staging/app", &image, Some("v1"));
+    let client = client_with(Options::default());
+    let from = a.repository("staging/app").unwrap().at(image.digest);
+    let to = b.repository("production/app");
+    copy(&client, &from, &to, &()).await.unwrap();
+    let at = to.at(image.digest);
+    let artifact = |text: &str| NewReferrer {
+        artifact_type: "application/vnd.dev.sigstore.bundle.v0.3+json".to_owned(),
+        media_type: "application/vnd.dev.sigstore.bundle.v0.3+json".to_owned(),
+        bytes: text.to_owned().into(),
+        annotations: std::collections::BTreeMap::new(),
+    };
+    let first = client.attach(&at, &artifact("{}")).await.unwrap();
+    let second = client.attach(&at, &artifact("[]")).await.unwrap();
+    assert_eq!(client.attach(&at, &artifact("[]")).await.unwrap(), second);
+    let listed = |referrers: Vec<Referrer>| referrers.into_iter().map(|r| r.digest).collect::<Vec<_>>();
+    assert_eq!(listed(client.referrers(&at).await.unwrap()), [first, second]);
+    client.add_envelope(&at, b"{}", "https://x.example/v1").await.unwrap();
+    assert_eq!(client.evidence(&at, &[]).await.unwrap().len(), 3);
+    client.detach(&at, first).await.unwrap();
+    client.drop_envelope(&at, Digest::of(b"{}")).await.unwrap();
+    assert_eq!(listed(client.referrers(&at).await.unwrap()), [second]);
+    assert_eq!(client.inspect(&at).await.unwrap().digest, image.digest);
 }
 
 /// What a source does wrong once has no consequence at a real destination, and a program of somebody else reads all of it back.

@@ -195,6 +195,28 @@ fn the_envelope_is_exported_as_it_was_signed() {
 }
 
 #[test]
+fn no_command_of_others_is_given_the_key() {
+    let check = r#"{run: [sh, -c, "env > seen"], within: 10s}"#;
+    let place = Place::new();
+    place.run(&["keys", "generate"]).ends(0);
+    let from = "    from: staging\n";
+    place.edit(from, &format!("{from}    attest: {{key: promotion.pub}}\n"));
+    let text = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
+    place.write("sealift.yaml", &format!("{text}      - {check}\n"));
+    place.run(&["init"]).ends(0);
+    place.build("1.0.0");
+    place.to_staging();
+    place.request();
+    place.approve();
+    let key = std::fs::read_to_string(place.path(".sealift/promotion.key")).unwrap();
+    std::fs::remove_file(place.path(".sealift/promotion.key")).unwrap();
+    place.run_with(&["promote", "--to", "production"], &[("SEALIFT_PROMOTION_KEY", &key), ("SEEN", "yes")]).ends(0);
+    let seen = std::fs::read_to_string(place.path("seen")).unwrap();
+    assert!(seen.contains("SEEN=yes"), "{seen}");
+    assert!(!seen.contains("PRIVATE KEY") && !seen.contains("SEALIFT_PROMOTION_KEY"), "{seen}");
+}
+
+#[test]
 fn a_new_configuration_attests_what_enters_production() {
     let place = Place::new();
     std::fs::remove_file(place.path("sealift.yaml")).unwrap();

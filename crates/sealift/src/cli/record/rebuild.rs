@@ -83,7 +83,12 @@ async fn measure(
         return Err(failure::usage("there is no command to measure"));
     };
     let mut child = Command::new(program);
-    child.args(arguments).current_dir(&shell.directory).env_clear().envs(&shell.variables).kill_on_drop(true);
+    child
+        .args(arguments)
+        .current_dir(&shell.directory)
+        .env_clear()
+        .envs(shell.variables_for_others())
+        .kill_on_drop(true);
     if global.json() {
         child.stdout(Stdio::from(std::io::stderr()));
     }
