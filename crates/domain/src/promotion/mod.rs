@@ -13,6 +13,7 @@
 //! ```
 
 mod apply;
+mod consent;
 mod event;
 mod intent;
 mod state;
