@@ -6,6 +6,7 @@ use sealift_domain::{
         self, APPROVAL_NAMESPACE, Approval, ApprovalStatement, Decision as Verdict, NotCounted, Proof,
         STATEMENT_VERSION,
     },
+    gate::Judged,
     ledger::Ledger,
     name::PersonId,
     promotion::{Promotion, PromotionEvent, PromotionId, Stage, Wait},
@@ -26,6 +27,17 @@ pub fn promotion(ledger: &Ledger, id: PromotionId) -> Result<&Promotion, EngineE
     ledger.promotions.get(&id).map(AsRef::as_ref).ok_or(EngineError::NoPromotion(id))
 }
 
+/// Whether people are asked about a promotion: it waits for approval, or it did and somebody has decided since. The second
+/// approver need not wait until somebody has run it again.
+pub fn takes_decisions(promotion: &Promotion) -> bool {
+    let admitted = || promotion.judged.iter().all(Judged::admits) && !promotion.judged.is_empty();
+    match promotion.stage {
+        Stage::Waiting(Wait::Approval { .. }) => true,
+        Stage::Judging => promotion.lapses_at.is_some() && !promotion.approvals.is_empty() && admitted(),
+        _ => false,
+    }
+}
+
 /// What `approver` would sign to decide on a promotion that waits for approval, or to take an approval back.
 pub fn statement(
     ledger: &Ledger,
@@ -40,7 +52,7 @@ pub fn statement(
     match decision {
         Verdict::Revoke => revocable(promotion, approver)?,
         Verdict::Approve | Verdict::Reject => {
-            if !matches!(promotion.stage, Stage::Waiting(Wait::Approval { .. })) {
+            if !takes_decisions(promotion) {
                 return Err(wrong("it does not wait for approval"));
             }
         }
