@@ -22,6 +22,9 @@ use crate::{
     request::change,
 };
 
+/// How long a signed revocation can be handed in.
+const REVOCATION_LIFE: Period = Period::from_secs(3600);
+
 /// The promotion of that name.
 pub fn promotion(ledger: &Ledger, id: PromotionId) -> Result<&Promotion, EngineError> {
     ledger.promotions.get(&id).map(AsRef::as_ref).ok_or(EngineError::NoPromotion(id))
@@ -57,7 +60,13 @@ pub fn statement(
             }
         }
     }
-    let rule = judge::rule(ledger, promotion)?.ok_or_else(|| wrong("its environment needs no approval"))?;
+    let life = match decision {
+        // Whatever became of the rule meanwhile, stopping stays possible.
+        Verdict::Revoke => REVOCATION_LIFE,
+        Verdict::Approve | Verdict::Reject => {
+            judge::rule(ledger, promotion)?.ok_or_else(|| wrong("its environment needs no approval"))?.expires
+        }
+    };
     let evidence = promotion.evidence.ok_or_else(|| wrong("its gates were never judged"))?;
     let binding = judge::binding(ledger, promotion, evidence, judge::waived(&promotion.judged))?;
     Ok(ApprovalStatement {
@@ -72,7 +81,7 @@ pub fn statement(
         decision,
         approver: approver.clone(),
         issued_at: now,
-        expires_at: rule.expires.after(now),
+        expires_at: life.after(now),
         nonce,
         reason,
         expedited: binding.expedited,
