@@ -6,6 +6,7 @@ use sealift_domain::{
         self, APPROVAL_NAMESPACE, Approval, ApprovalStatement, Decision as Verdict, NotCounted, Proof,
         STATEMENT_VERSION,
     },
+    gate::Judged,
     ledger::Ledger,
     name::PersonId,
     promotion::{Promotion, PromotionEvent, PromotionId, Stage, Wait},
@@ -21,9 +22,23 @@ use crate::{
     request::change,
 };
 
+/// How long a signed revocation can be handed in.
+const REVOCATION_LIFE: Period = Period::from_secs(3600);
+
 /// The promotion of that name.
 pub fn promotion(ledger: &Ledger, id: PromotionId) -> Result<&Promotion, EngineError> {
     ledger.promotions.get(&id).map(AsRef::as_ref).ok_or(EngineError::NoPromotion(id))
+}
+
+/// Whether people are asked about a promotion: it waits for approval, or it did and somebody has decided since. The second
+/// approver need not wait until somebody has run it again.
+pub fn takes_decisions(promotion: &Promotion) -> bool {
+    let admitted = || promotion.judged.iter().all(Judged::admits) && !promotion.judged.is_empty();
+    match promotion.stage {
+        Stage::Waiting(Wait::Approval { .. }) => true,
+        Stage::Judging => promotion.lapses_at.is_some() && !promotion.approvals.is_empty() && admitted(),
+        _ => false,
+    }
 }
 
 /// What `approver` would sign to decide on a promotion that waits for approval, or to take an approval back.
@@ -40,12 +55,18 @@ pub fn statement(
     match decision {
         Verdict::Revoke => revocable(promotion, approver)?,
         Verdict::Approve | Verdict::Reject => {
-            if !matches!(promotion.stage, Stage::Waiting(Wait::Approval { .. })) {
+            if !takes_decisions(promotion) {
                 return Err(wrong("it does not wait for approval"));
             }
         }
     }
-    let rule = judge::rule(ledger, promotion)?.ok_or_else(|| wrong("its environment needs no approval"))?;
+    let life = match decision {
+        // Whatever became of the rule meanwhile, stopping stays possible.
+        Verdict::Revoke => REVOCATION_LIFE,
+        Verdict::Approve | Verdict::Reject => {
+            judge::rule(ledger, promotion)?.ok_or_else(|| wrong("its environment needs no approval"))?.expires
+        }
+    };
     let evidence = promotion.evidence.ok_or_else(|| wrong("its gates were never judged"))?;
     let binding = judge::binding(ledger, promotion, evidence, judge::waived(&promotion.judged))?;
     Ok(ApprovalStatement {
@@ -60,7 +81,7 @@ pub fn statement(
         decision,
         approver: approver.clone(),
         issued_at: now,
-        expires_at: rule.expires.after(now),
+        expires_at: life.after(now),
         nonce,
         reason,
         expedited: binding.expedited,

@@ -7,6 +7,7 @@ use sealift_domain::{
     event::{Event, PolicyProposed, PolicyRejected, PolicySigned},
     ledger::{Ledger, Proposal},
     name::{PersonId, Role},
+    personal::Personal,
     policy::{Contact, Policy},
     quantity::Period,
 };
@@ -32,7 +33,8 @@ pub fn find(ledger: &Ledger, id: u64, now: jiff::Timestamp) -> Result<&Proposal,
 /// What a proposal still needs, in words; `None` if it has enough.
 pub fn wants(ledger: &Ledger, proposal: &Proposal) -> Option<String> {
     let signers: BTreeSet<&PersonId> = proposal.accepted_by.keys().collect();
-    match init::enough(ledger, &proposal.policy, &signers, Some(&proposal.by)) {
+    let new = (&proposal.policy, &proposal.contacts);
+    match init::enough(ledger, new, &signers, Some(&proposal.by)) {
         Ok(()) => None,
         Err(EngineError::Statement(why)) => Some(why),
         Err(other) => Some(other.to_string()),
@@ -52,7 +54,11 @@ pub async fn propose(
         if statement.act != (Act::ProposePolicy { replaces: present, policy: policy.digest() }) {
             return Err(EngineError::Statement("it is about another policy".to_owned()));
         }
-        if let Some(same) = ground.ledger.open_proposals(ground.now).find(|open| open.policy == policy) {
+        if let Some(same) = ground
+            .ledger
+            .open_proposals(ground.now)
+            .find(|open| open.policy == policy && same(&open.contacts, &contacts))
+        {
             return Ok(Decision::nothing(same.id));
         }
         if ground.ledger.open_proposals(ground.now).count() >= MAX_OPEN {
@@ -71,6 +77,15 @@ pub async fn propose(
         Ok(Decision { drafts: vec![Draft { event, evidence: signed.objects() }], value: ground.next })
     })
     .await
+}
+
+/// Whether two sets of contacts say the same, whatever their salts.
+fn same(one: &BTreeMap<PersonId, Contact>, other: &BTreeMap<PersonId, Contact>) -> bool {
+    let texts = |contacts: &BTreeMap<PersonId, Contact>| -> Vec<(PersonId, [Option<String>; 2])> {
+        let text = |personal: &Option<Personal>| personal.as_ref().and_then(|text| text.text().map(str::to_owned));
+        contacts.iter().map(|(id, contact)| (id.clone(), [text(&contact.email), text(&contact.github)])).collect()
+    };
+    texts(one) == texts(other)
 }
 
 /// What became of a signature.
@@ -100,7 +115,8 @@ pub async fn sign(book: &Book, signatures: &dyn Signatures, id: u64, signature: 
         let event = Event::PolicySigned(PolicySigned { proposal: id, by: who, proof });
         let mut drafts = vec![Draft { event, evidence: signed.objects() }];
         let signers = accepted_by.keys().collect();
-        let value = match init::enough(ledger, &proposal.policy, &signers, Some(&proposal.by)) {
+        let new = (&proposal.policy, &proposal.contacts);
+        let value = match init::enough(ledger, new, &signers, Some(&proposal.by)) {
             Ok(()) => {
                 let (policy, contacts) = (proposal.policy.clone(), proposal.contacts.clone());
                 drafts.push(init::accepted(policy, contacts, accepted_by, Some(id)).into());

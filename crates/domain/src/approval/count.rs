@@ -223,15 +223,22 @@ fn accepted_key<'a>(proof: &'a Proof, rule: &ApprovalRule) -> Result<&'a str, No
     }
 }
 
+/// Says of a person why they are excluded.
+type Excludes = fn(PersonId) -> NotCounted;
+
 /// Separation of duties, over persons: whoever is excluded, or might be, may not approve.
 fn separate(approver: &PersonId, rule: &ApprovalRule, parties: &Parties<'_>) -> Result<(), NotCounted> {
     let requester = [parties.requester.person().cloned()];
     for excluded in &rule.not {
-        let (known, unknown, same): (&[Option<PersonId>], _, fn(PersonId) -> NotCounted) = match excluded {
-            Excluded::Requester => (&requester, NotCounted::RequesterUnknown, NotCounted::IsRequester),
-            Excluded::Author => (&parties.authors, NotCounted::AuthorUnknown, NotCounted::IsAuthor),
-            Excluded::Committer => (&parties.committers, NotCounted::CommitterUnknown, NotCounted::IsCommitter),
-            Excluded::Actor => (&parties.actors, NotCounted::ActorUnknown, NotCounted::IsActor),
+        let (known, unknown, same) = match excluded {
+            Excluded::Requester => {
+                (requester.as_slice(), NotCounted::RequesterUnknown, NotCounted::IsRequester as Excludes)
+            }
+            Excluded::Author => (parties.authors.as_slice(), NotCounted::AuthorUnknown, NotCounted::IsAuthor as _),
+            Excluded::Committer => {
+                (parties.committers.as_slice(), NotCounted::CommitterUnknown, NotCounted::IsCommitter as _)
+            }
+            Excluded::Actor => (parties.actors.as_slice(), NotCounted::ActorUnknown, NotCounted::IsActor as _),
         };
         if known.is_empty() || known.iter().any(Option::is_none) {
             return Err(unknown);

@@ -18,6 +18,7 @@
 
 mod apply;
 mod attesting;
+mod consent;
 mod event;
 mod intent;
 mod state;

@@ -234,3 +234,6 @@ impl Said<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, ApprovalStatement, Decision},
     ledger::Ledger,
     name::PersonId,
-    promotion::{Kind, Promotion, PromotionId, Stage, Wait},
+    promotion::{Kind, Promotion, PromotionId},
 };
 use sealift_engine::{act::Signed, decide, outbox, ports::clock::Clock};
 use serde_json::json;
@@ -101,9 +101,7 @@ fn the_one(ledger: &Ledger, decision: Decision, who: &PersonId) -> Result<Promot
     };
     let meant = |promotion: &Promotion| match decision {
         Decision::Revoke => !promotion.has_ended() && theirs(promotion),
-        Decision::Approve | Decision::Reject => {
-            matches!(promotion.stage, Stage::Waiting(Wait::Approval { .. }))
-        }
+        Decision::Approve | Decision::Reject => decide::takes_decisions(promotion),
     };
     let mut found = ledger.promotions.values().filter(|promotion| meant(promotion)).map(|promotion| promotion.id);
     match (found.next(), found.next(), decision) {

@@ -4,12 +4,15 @@ mod proposals;
 
 use std::path::PathBuf;
 
-use sealift_domain::{approval::POLICY_NAMESPACE, policy::Policy};
+use sealift_domain::{approval::POLICY_NAMESPACE, ledger::Ledger, policy::Policy};
 use sealift_engine::init::{self, Acceptance};
 use serde_json::{Value, json};
 
 use super::{Ends, Global};
-use crate::{diagnostic::catalogue::Exit, failure, identity, session::Session, shell::Shell, system::SystemEntropy};
+use crate::{
+    config::Config, diagnostic::catalogue::Exit, failure, identity, session::Session, shell::Shell,
+    system::SystemEntropy,
+};
 
 /// Compare or change the policy that counts
 #[derive(clap::Subcommand)]
@@ -53,7 +56,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
     let ledger = session.ledger().await.map_err(one)?;
     let Some(accepted) = &ledger.policy else { return Err(one(failure::no_log(&session.config.store))) };
-    let differs = differences(accepted, &session.config.policy);
+    let mut differs = differences(accepted, &session.config.policy);
+    differs.extend(contact_differences(&ledger, &session.config));
     match args {
         Args::Diff if global.json() => {
             shell.print(&format!(
@@ -115,6 +119,27 @@ fn accepted_is(shell: &Shell, global: &Global, policy: &Policy, words: &str) {
 pub fn differences(accepted: &Policy, file: &Policy) -> Vec<String> {
     let value = |policy: &Policy| serde_json::to_value(policy).unwrap_or_default();
     differing(&value(accepted), &value(file))
+}
+
+/// How the contacts of sealift.yaml differ from those accepted. They are no part of the policy's digest, but an account on
+/// GitHub tells who asked for a promotion.
+fn contact_differences(ledger: &Ledger, config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (id, file) in &config.contacts {
+        let accepted = ledger.contacts.get(id).cloned().unwrap_or_default();
+        for (key, before, after) in
+            [("email", &accepted.email, &file.email), ("github", &accepted.github, &file.github)]
+        {
+            // What was erased is not compared: nobody knows what it was.
+            let before = before.as_ref().map(|personal| personal.text());
+            if before == Some(None) || before.flatten() == after.as_deref() {
+                continue;
+            }
+            let shown = |text: Option<&str>| text.unwrap_or("none").to_owned();
+            lines.push(format!("~ people.{id}.{key}: {} → {}", shown(before.flatten()), shown(after.as_deref())));
+        }
+    }
+    lines
 }
 
 /// How two JSON values differ: one line for each value in them.

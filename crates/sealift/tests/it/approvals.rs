@@ -91,6 +91,16 @@ fn attack_09_an_approval_does_not_outlive_the_definition_and_the_approver_is_sho
 }
 
 #[test]
+fn an_approver_with_another_file_is_told_that_the_definition_is_not_what_is_shown() {
+    let place = staged();
+    place.request();
+    place.edit("state: production, drain", "state: production, env: {COLOUR: blue}, drain");
+    place.run(&["approve", "--identity", "keys/ana"]).ends(0).says("judged with ANOTHER than sealift.yaml has here");
+    // The approval is for what was judged, and not for the file of either.
+    waits_again(&place);
+}
+
+#[test]
 fn an_approver_is_shown_what_is_signed() {
     let place = staged();
     let asked = place.run(&[&ASK[..], &["--reason", "the fix for customers"]].concat());

@@ -33,6 +33,9 @@ fn an_expedited_promotion_waives_what_the_policy_lets_it_and_wants_more_people()
     first.ends(0).says("WAIVED soak:").says("EXPEDITED approval by ana, WAIVING soak");
     place.run(&AGAIN).ends(5).says("an approval");
     assert_eq!(place.answers("production"), None);
+    // Taken back and given anew, and the other need not wait for a run in between.
+    place.run(&["approve", "--revoke", "--identity", "keys/ana"]).ends(0);
+    place.run(&["approve", "--identity", "keys/ana"]).ends(0);
     place.run(&["approve", "--identity", "keys/eve"]).ends(0);
     place.run(&AGAIN).ends(0);
     assert_eq!(place.answers("production").as_deref(), Some("1.0.0"));

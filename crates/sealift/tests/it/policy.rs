@@ -41,7 +41,7 @@ fn an_approval_does_not_cover_what_is_edited_into_the_deployment_afterwards() {
 }
 
 #[test]
-fn whoever_edits_the_file_cannot_approve_himself() {
+fn attack_25_whoever_edits_the_file_cannot_approve_himself() {
     let place = staged();
     let entries = place.ledger().size;
     let original = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
@@ -117,7 +117,7 @@ fn who_asked_cannot_approve_and_who_does_not_say_who_he_is_cannot_ask() {
 }
 
 #[test]
-fn an_approval_is_for_one_promotion_and_is_used_once() {
+fn attack_10_an_approval_is_for_one_promotion_and_is_used_once() {
     let place = staged();
     let first = place.request();
     place.approve();

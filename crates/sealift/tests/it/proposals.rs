@@ -130,3 +130,19 @@ fn a_signature_under_a_change_makes_it_no_second_time() {
     // The same policies, from one to the other, and other bytes to sign.
     assert_ne!(message(&place.ledger()), before);
 }
+
+#[test]
+fn an_account_tells_who_asks_so_another_one_is_a_change_that_is_signed() {
+    let place = Place::new();
+    place.edit("{id: bob, email: bob@example.com,", "{id: bob, email: bob@example.com, github: bob-gh,");
+    place.run(&["init"]).ends(0);
+    assert_eq!(place.json(&["policy", "diff"])["same"], true);
+    place.edit("github: bob-gh", "github: ana-gh");
+    place.run(&["policy", "diff"]).ends(0).says("~ people.bob.github: bob-gh → ana-gh");
+    place.run(&["policy", "accept", "--identity", "keys/bob"]).ends(2).says("E0601");
+    let id = propose(&place, "keys/bob");
+    let signed = place.run(&["policy", "accept", &id, "--identity", "keys/ana"]);
+    signed.ends(0).says("~ people.bob.github: bob-gh → ana-gh").says("accepted");
+    assert_eq!(place.json(&["policy", "diff"])["same"], true);
+    place.audited();
+}

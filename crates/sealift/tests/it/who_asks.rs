@@ -169,6 +169,30 @@ fn attack_27_what_proved_who_asks_once_proves_it_no_second_time() {
 }
 
 #[test]
+fn a_provider_that_cannot_be_believed_is_no_configuration() {
+    let provider = Provider::new();
+    let place = Place::new();
+    place.write("jwks.json", &provider.jwks());
+    place.write("none.json", "{\"keys\": []}");
+    let original = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
+    for (issuer, jwks, subject, code) in [
+        (ISSUER, "missing.json", "repo:acme/web:*", "E0101"),
+        (ISSUER, "none.json", "repo:acme/web:*", "E0104"),
+        ("http://id.example", "jwks.json", "repo:acme/web:*", "E0104"),
+        (ISSUER, "jwks.json", "*", "E0104"),
+        (ISSUER, "jwks.json", "repo:acme*", "E0104"),
+        (ISSUER, "jwks.json", "repo:*/web", "E0104"),
+    ] {
+        place.write("sealift.yaml", &original);
+        let list = format!(
+            "identities:\n  - {{issuer: \"{issuer}\", jwks: {jwks}, subjects: [\"{subject}\"]}}\nenvironments:"
+        );
+        place.edit("environments:", &list);
+        place.run(&["init"]).ends(2).says(code);
+    }
+}
+
+#[test]
 fn in_github_actions_the_token_is_fetched_by_itself() {
     let provider = Provider::new();
     let place = place(&provider);

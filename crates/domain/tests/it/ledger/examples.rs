@@ -2,9 +2,15 @@
 
 use sealift_domain::{
     cost::{Cost, Rebuild},
-    event::{Event, FreezeLifted, FreezePlaced, HoldReleased, NoticeReceipt, RebuildMeasured},
+    event::{
+        Event, FreezeLifted, FreezePlaced, HoldReleased, NoticeReceipt, PolicyProposed, PolicyRejected, PolicySigned,
+        RebuildMeasured,
+    },
     freeze::{Freeze, FreezeRule, HoldScope},
+    personal::{Personal, Salt},
+    policy::Contact,
     promotion::{Intent, Kind, Promotion, PromotionEvent, PromotionId, Status, Step},
+    quantity::Period,
     record::Grade,
     undo::Observed,
 };
@@ -12,7 +18,9 @@ use sealift_domain::{
 use super::{
     engine::Luck,
     steps::{FAILS, app, worker, world},
-    values::{NOBODY, accepted, at, cost, digest, environment, policy, production, release, request, staging},
+    values::{
+        NOBODY, accepted, at, cost, digest, environment, person, policy, production, proof, release, request, staging,
+    },
     world::{World, through_json},
 };
 
@@ -255,6 +263,79 @@ fn an_accepted_policy_takes_the_place_of_the_one_before_with_its_contacts() {
     assert_eq!(world.ledger.contacts.len(), 1);
     world.write(accepted(policy(2))).unwrap();
     assert_eq!(world.ledger.policy, Some(policy(2)));
+}
+
+#[test]
+fn since_when_each_key_is_registered_is_kept_and_people_of_older_policies_were_always_there() {
+    let mut world = World::default();
+    // A policy as earlier versions accepted it.
+    let Event::PolicyAccepted(mut old) = accepted(policy(1)) else { panic!("an acceptance") };
+    old.registers = false;
+    world.write(Event::PolicyAccepted(old)).unwrap();
+    assert!(world.ledger.registered.is_empty() && world.ledger.policy_since.is_none());
+    let since = |world: &World, who: &str, key: &str| world.ledger.registered.get(&person(who))?.get(key).copied();
+
+    let mut changed = policy(1);
+    changed.people.get_mut(&person("ana")).unwrap().ssh.insert("ana's second".to_owned());
+    changed.people.remove(&person("bo"));
+    let mut dan = changed.people[&person("ana")].clone();
+    dan.ssh = ["dan".to_owned()].into();
+    changed.people.insert(person("dan"), dan);
+    let first = world.write(accepted(changed)).unwrap();
+    assert_eq!((since(&world, "ana", "ana"), since(&world, "ana", "ana's second")), (Some(0), Some(first)));
+    assert_eq!((since(&world, "dan", "dan"), since(&world, "bo", "bo")), (Some(first), None));
+    assert_eq!(world.ledger.policy_since, Some(first));
+
+    // Whoever was away is registered anew, and so is a key that another person had.
+    let second = world.write(accepted(policy(1))).unwrap();
+    assert_eq!((since(&world, "ana", "ana"), since(&world, "bo", "bo")), (Some(0), Some(second)));
+    let mut swapped = policy(1);
+    swapped.people.get_mut(&person("ana")).unwrap().ssh = ["bo".to_owned()].into();
+    swapped.people.get_mut(&person("bo")).unwrap().ssh = ["ana".to_owned()].into();
+    let third = world.write(accepted(swapped)).unwrap();
+    assert_eq!((since(&world, "ana", "bo"), since(&world, "bo", "ana")), (Some(third), Some(third)));
+    assert_eq!(through_json(&world.ledger), world.ledger);
+}
+
+#[test]
+fn a_proposal_is_signed_until_it_is_refused_lapses_or_the_policy_changes() {
+    let mut world = world();
+    let propose = |world: &mut World| {
+        let contact = Contact { email: None, github: Some(Personal::new("ana-acme", Salt([4; 32]))) };
+        let proposed = PolicyProposed {
+            policy: policy(2),
+            contacts: [(person("ana"), contact)].into(),
+            by: person("cy"),
+            reason: "more eyes".into(),
+            proof: proof("cy"),
+            expires_at: Period::from_secs(100).after(world.now()),
+        };
+        world.write(Event::PolicyProposed(Box::new(proposed))).unwrap()
+    };
+    let sign = |world: &mut World, proposal| {
+        world.write(Event::PolicySigned(PolicySigned { proposal, by: person("bo"), proof: proof("bo") }))
+    };
+    let refuse = |world: &mut World, proposal| {
+        let (by, reason, proof) = (person("bo"), "no".to_owned(), proof("bo"));
+        world.write(Event::PolicyRejected(PolicyRejected { proposal, by, reason, proof }))
+    };
+    let first = propose(&mut world);
+    sign(&mut world, first).unwrap();
+    let open: Vec<_> = world.ledger.open_proposals(world.now()).collect();
+    assert_eq!((open[0].id, open[0].accepted_by.keys().collect::<Vec<_>>()), (first, vec![&person("bo")]));
+    assert_eq!(through_json(&world.ledger), world.ledger);
+    assert_eq!(world.ledger.policy, Some(policy(0)), "a proposal is no policy");
+    refuse(&mut world, first).unwrap();
+    assert!(refuse(&mut world, first).is_err() && sign(&mut world, first).is_err());
+
+    let second = propose(&mut world);
+    world.pass(200);
+    assert!(sign(&mut world, second).is_err(), "it has lapsed");
+    assert_eq!(world.ledger.open_proposals(world.now()).count(), 0);
+
+    let third = propose(&mut world);
+    world.write(accepted(policy(1))).unwrap();
+    assert!(sign(&mut world, third).is_err(), "it was a change of another policy");
 }
 
 #[test]

@@ -121,6 +121,11 @@ async fn definition(session: &Session, ledger: &Ledger, promotion: &Promotion) -
     }
     let live = ledger.environments.get(&promotion.to).and_then(|record| record.live.as_ref()?.definition);
     let Ok(Some(digest)) = judge::definition(&session.world, promotion) else { return Vec::new() };
+    // What is signed is what was judged. Another file on this machine must not be shown in its place.
+    if promotion.evidence != Some(judge::evidence_digest(&promotion.judged, Some(digest))) {
+        let words = "it was judged with ANOTHER than sealift.yaml has here, so what would be started is not shown";
+        return vec![("definition", words.to_owned())];
+    }
     let Some(live) = live else { return vec![("definition", format!("{digest}, the first one"))] };
     if live == digest {
         return vec![("definition", format!("{}, as is live", digest.short()))];

@@ -65,6 +65,8 @@ pub(super) async fn propose(
     shell.print(&style_lines(&style, differs));
     let until = human::until(proposal.expires_at, SystemClock.now());
     shell.print(&format!("proposal {id} is on record until {until}\n"));
+    let (new, old) = (proposal.policy.digest(), accepted.digest());
+    shell.print(&format!("each approver signs {new}\nin place of          {old}\n"));
     if let Some(wants) = wants {
         shell.print(&format!("{}\n", style.clean(&wants)));
     }
