@@ -17,8 +17,8 @@ use crate::{
 pub(super) struct Kind<T> {
     /// What it is called, in a sentence.
     pub(super) name: &'static str,
-    /// What `sealift record` takes it as.
-    record: &'static str,
+    /// The command that hands one in.
+    hand_in: &'static str,
     /// What a claim says, if it is of this kind.
     read: fn(&Claim) -> Option<&T>,
     /// Words of which one is in the type of a document of this kind, in lower case.
@@ -29,7 +29,7 @@ pub(super) struct Kind<T> {
 
 pub(super) const SBOM: Kind<Sbom> = Kind {
     name: "SBOM",
-    record: "sbom",
+    hand_in: "`sealift record sbom IMAGE --file FILE`",
     read: |claim| if let Claim::Sbom(sbom) = claim { Some(sbom) } else { None },
     types: &["spdx", "cyclonedx", "sbom"],
     in_index: true,
@@ -37,7 +37,7 @@ pub(super) const SBOM: Kind<Sbom> = Kind {
 
 pub(super) const PROVENANCE: Kind<Provenance> = Kind {
     name: "provenance",
-    record: "provenance",
+    hand_in: "`sealift record provenance IMAGE --file FILE`",
     read: |claim| if let Claim::Provenance(provenance) = claim { Some(provenance) } else { None },
     types: &["provenance"],
     in_index: true,
@@ -45,7 +45,7 @@ pub(super) const PROVENANCE: Kind<Provenance> = Kind {
 
 pub(super) const SCAN: Kind<Scan> = Kind {
     name: "scan",
-    record: "scan",
+    hand_in: "`sealift record scan IMAGE --file FILE`",
     read: |claim| if let Claim::Scan(scan) = claim { Some(scan) } else { None },
     types: &["vuln", "trivy", "grype", "sarif", "scan"],
     in_index: false,
@@ -53,7 +53,7 @@ pub(super) const SCAN: Kind<Scan> = Kind {
 
 pub(super) const VEX: Kind<Vex> = Kind {
     name: "VEX document",
-    record: "vex",
+    hand_in: "`sealift record vex IMAGE --file FILE`",
     read: |claim| if let Claim::Vex(vex) = claim { Some(vex) } else { None },
     types: &["vex"],
     in_index: false,
@@ -261,8 +261,8 @@ impl<'a, T> Believed<'a, T> {
             many => format!("; {} that are {what} lie beside it and prove nothing", many.len()),
         };
         let hand_in = format!(
-            "hand one in to the log, `sealift record {} IMAGE --file FILE`, or let `by` say whose signature under an attached one counts",
-            self.kind.record
+            "hand one in to the log, {}, or let `by` say whose signature under an attached one counts",
+            self.kind.hand_in
         );
         let remedy = if by.is_some() { remedy } else { &hand_in };
         Finding::fail(format!("{} has no {} {whose}{beside}", self.name, self.kind.name), remedy)
