@@ -63,7 +63,7 @@ struct Written {
     trust_root: Option<TrustRoot>,
 }
 
-const FORMS: &str = "trust is either `key: cosign.pub`, `keys: [first.pub, second.pub]`, or `identity`, `issuer` and `trust_root` together";
+const FORMS: &str = "say whose signature counts: `key: cosign.pub`, `keys: [first.pub, second.pub]`, or `identity`, `issuer` and `trust_root` together";
 
 impl TryFrom<Written> for Trust {
     type Error = &'static str;

@@ -282,3 +282,47 @@ fn a_real_registry_without_a_list_of_referrers_has_the_attestation_under_its_fal
     let image = format!("{}/hello@{digest}", real.address());
     verify(&place, &image, &["--level", "verified"]).ends(0);
 }
+
+/// The same by programs that are not ours: Python's `cryptography` the envelope, Sigstore's own verifier the bundle.
+#[test]
+fn the_attestation_is_verified_by_python_and_by_sigstores_own_program() {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
+    let target = target.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../target").into());
+    let tools = target.join("tools/evidence");
+    let test = "attest::the_attestation_is_verified_by_python_and_by_sigstores_own_program";
+    let made = tools.join("made-from").is_file();
+    let absent: Vec<String> = (!made).then(|| "scripts/evidence-tools".to_owned()).into_iter().collect();
+    if !real::is_complete(test, &absent) {
+        return;
+    }
+    let place = attesting(&[]);
+    let image = image(&place, place.release("1.0.0"));
+    let exported = place.run(&["attest", "export", &image, "--environment", "production", "--key", "promotion.pub"]);
+    place.write("envelope.json", &exported.ends(0).stdout);
+    let material = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../evidence/tests/material");
+    let run = |program: &std::path::Path, script: &str, words: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        command.arg(material.join(script)).args(words).env("NODE_PATH", tools.join("node_modules"));
+        command.current_dir(place.path(".")).output().unwrap()
+    };
+    let python = run(&tools.join("venv/bin/python"), "check.py", &["envelope.json", "promotion.pub"]);
+    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+    let statement: Value = serde_json::from_slice(&python.stdout).unwrap();
+    assert_eq!(statement["predicateType"], "https://slsa.dev/verification_summary/v1");
+
+    let bundles = place.production.blobs("hello").into_iter().filter_map(|(_, blob)| {
+        let bundle: Value = serde_json::from_slice(&blob).ok()?;
+        bundle["verificationMaterial"]["publicKey"]["hint"].as_str().map(|hint| (hint.to_owned(), blob))
+    });
+    let bundles: Vec<_> = bundles.collect();
+    assert_eq!(bundles.len(), 2, "admitted and verified");
+    for (hint, bundle) in bundles {
+        std::fs::write(place.path("bundle.json"), &bundle).unwrap();
+        let node = run("node".as_ref(), "check.cjs", &["bundle.json", "--key", "promotion.pub", &hint]);
+        assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
+        let altered = String::from_utf8(bundle.to_vec()).unwrap().replacen("\"payload\":\"ey", "\"payload\":\"eY", 1);
+        std::fs::write(place.path("bundle.json"), altered).unwrap();
+        let node = run("node".as_ref(), "check.cjs", &["bundle.json", "--key", "promotion.pub", &hint]);
+        assert!(!node.status.success(), "one byte less is another statement");
+    }
+}
