@@ -1,5 +1,8 @@
 //! Git remotes, asked with the real `git`.
 
+// Clippy's allowances for tests do not reach the helper functions beside them.
+#![allow(clippy::unwrap_used)]
+
 use std::{path::Path, process::Command};
 
 use sealift_engine::ports::source::Sources;

@@ -9,10 +9,13 @@ const ATTACKS: u32 = 27;
 /// What there is nothing to attack of yet: the server, with teams and their tokens.
 const NOT_YET: [u32; 1] = [20];
 
-/// The tests named after attacks, by the attack: crate and function.
-fn tests() -> BTreeMap<u32, BTreeSet<(String, String)>> {
+/// Tests: crate and function.
+type Tests = BTreeSet<(String, String)>;
+
+/// The tests named after attacks, by the attack.
+fn tests() -> BTreeMap<u32, Tests> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut found = BTreeMap::<u32, BTreeSet<_>>::new();
+    let mut found = BTreeMap::<u32, Tests>::new();
     for entry in std::fs::read_dir(&crates).unwrap() {
         let folder = entry.unwrap().path();
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
@@ -48,7 +51,7 @@ fn sources(folder: &Path, each: &mut dyn FnMut(&str)) {
 }
 
 /// The rows of the table: number, attack, defence, and the tests that are named.
-fn rows() -> Vec<(u32, String, String, BTreeSet<(String, String)>)> {
+fn rows() -> Vec<(u32, String, String, Tests)> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/security.md");
     let text = std::fs::read_to_string(page).unwrap();
     let row = |line: &str| {
