@@ -2,6 +2,7 @@
 
 mod attacks;
 mod handed_in;
+mod identity;
 mod road;
 
 use std::process::Command;
