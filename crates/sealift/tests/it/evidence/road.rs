@@ -1,5 +1,11 @@
 //! A release with every kind of evidence, all the way, and its judgement years later.
 
+use sealift_domain::{
+    event::{Event, PromotionChanged},
+    gate::Verdict,
+    promotion::{Judgement, PromotionEvent, PromotionId},
+};
+use sealift_engine::{book::Decision, replay};
 use sealift_evidence::signing::PromotionKey;
 use serde_json::json;
 
@@ -106,4 +112,50 @@ fn a_judgement_that_was_never_made_cannot_be_repeated() {
     place.run(&["explain", "E0103", "--replay"]).ends(2).says("is no promotion");
     place.record("1.0.0", &image("1.0.0"));
     place.run(&["explain", "sha256:00", "--to", "staging"]).ends(2);
+}
+
+/// Writes the newest judgement of a promotion once more, after `change`.
+fn judge_again(place: &Place, id: PromotionId, change: impl Fn(&mut Judgement)) {
+    let session = place.session();
+    let mut judgement = place.block_on(replay::recorded(&session.book, id)).unwrap().judgement;
+    change(&mut judgement);
+    let change = PromotionEvent::Judged(judgement);
+    let changed = PromotionChanged { promotion: id, lease: None, cost: None, change };
+    let written = session.book.commit(|_| {
+        let event = Event::Promotion(Box::new(changed.clone()));
+        Ok(Decision { drafts: vec![event.into()], value: () })
+    });
+    place.block_on(written).unwrap();
+}
+
+#[test]
+fn a_judgement_that_does_not_follow_from_its_evidence_is_found_out_unless_the_gate_has_changed() {
+    let key = PromotionKey::generate().unwrap();
+    let (place, image) = super::asking("sbom: {by: {key: ci.pub}}", &[("ci.pub", &key)]);
+    attest(&place, &key, &image, SPDX, &sbom("MIT"));
+    let id = PromotionId(place.request());
+    let name = id.to_string();
+    place.run(&["explain", &name, "--replay"]).ends(0).says("the same answer");
+
+    let said = |version: u32| {
+        move |judgement: &mut Judgement| {
+            let gate = judgement.gates.iter_mut().find(|gate| gate.gate == "sbom").unwrap();
+            gate.version = version;
+            gate.finding.verdict = Verdict::Pass { found: "app: 3 packages".to_owned() };
+        }
+    };
+    // By a version of the gate that is not this one, another answer is no contradiction.
+    judge_again(&place, id, said(0));
+    place.run(&["explain", &name, "--replay"]).ends(0).says("what judges has changed since");
+    judge_again(&place, id, said(1));
+    let forged = place.run(&["explain", &name, "--replay"]);
+    forged.ends(1).says("E0902").says("sbom").says("nothing explains it");
+    // Evidence that approvals were not bound to.
+    judge_again(&place, id, |judgement| {
+        said(1)(judgement);
+        let gate = judgement.gates.iter_mut().find(|gate| gate.gate == "sbom").unwrap();
+        gate.finding.verdict = Verdict::Pass { found: "app: 2 packages on 1 platform".to_owned() };
+        judgement.evidence = sealift_domain::digest::Digest::of(b"something else");
+    });
+    place.run(&["explain", &name, "--replay"]).ends(1).says("E0902");
 }
