@@ -56,6 +56,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let after = places::called(&ledger, &trial.promotion.release);
     let outlook = database::outlook(&ledger, &args.to, trial.schema);
     let usually = usual(&ledger, &args.to, Step::Copy, None);
+    let rule = places::environment(&ledger, &args.to).map_err(engine)?.attest.as_ref();
+    let attests = rule.map(|rule| session.world.attestor.key_among(&rule.keys).map(drop));
     let passed = trial.gates.iter().all(Judged::passed);
     if global.json() {
         let value = json!({
@@ -71,6 +73,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             },
             "gates": trial.gates,
             "next": trial.next,
+            "attest": attests.as_ref().map(|key| json!({"key_at_hand": key.is_ok()})),
             "database": outlook.map(|outlook| json!({
                 "before": outlook.before, "after": outlook.after, "automatic_way_back": outlook.is_open(),
             })),
@@ -87,6 +90,14 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         if let Some(outlook) = outlook {
             let tone = if outlook.is_open() { Tone::Dim } else { Tone::Warn };
             text.push_str(&format!("  schema   {}\n", style.paint(tone, &outlook.to_string())));
+        }
+        match &attests {
+            Some(Ok(())) => text.push_str("  attest   with the promotion key, which is at hand\n"),
+            Some(Err(why)) => {
+                let words = format!("the promotion key is not at hand here [E0801]: {why}");
+                text.push_str(&format!("  attest   {}\n", style.paint(Tone::Warn, &style.clean(&words))));
+            }
+            None => {}
         }
         text.push_str(&format!("  then     {}\n", then(&trial.next)));
         shell.print(&text);

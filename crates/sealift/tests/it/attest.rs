@@ -102,7 +102,9 @@ fn without_the_key_nothing_is_copied_and_the_same_command_goes_on_with_it() {
     place.request();
     place.approve();
     let (key, away) = (place.path(".sealift/promotion.key"), place.path("away.key"));
+    place.run(&["plan", "--to", "production"]).says("with the promotion key, which is at hand");
     std::fs::rename(&key, &away).unwrap();
+    place.run(&["plan", "--to", "production"]).says("not at hand here [E0801]");
     place.production.clear_log();
     place.run(&["promote", "--to", "production"]).ends(2).says("E0801").says("SEALIFT_PROMOTION_KEY");
     assert!(place.production.manifest("hello", digest).is_none(), "it was copied");
