@@ -8,10 +8,9 @@ use std::borrow::Cow;
 
 use sealift_domain::digest::Digest;
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::value::RawValue;
 
 use crate::{
-    dsse::{DsseError, Envelope, MAX_BYTES, decode, decode_signature},
+    dsse::{self, DsseError, Envelope, MAX_BYTES, decode, decode_signature},
     public_key::PublicKey,
 };
 
@@ -77,7 +76,7 @@ struct Written<'a> {
     media_type: Cow<'a, str>,
     verification_material: Material,
     #[serde(borrow)]
-    dsse_envelope: Option<&'a RawValue>,
+    dsse_envelope: Option<dsse::Written<'a>>,
     #[serde(borrow)]
     message_signature: Option<MessageSignature<'a>>,
 }
@@ -159,7 +158,7 @@ impl Bundle {
         }
         let keyless = written.verification_material.is_keyless()?;
         let content = match (written.dsse_envelope, written.message_signature) {
-            (Some(envelope), None) => Content::envelope(envelope)?,
+            (Some(envelope), None) => Content::envelope(&envelope)?,
             (None, Some(message)) => Content::message(&message)?,
             _ => return Err(BundleError::Content),
         };
@@ -196,8 +195,8 @@ impl Material {
 }
 
 impl Content {
-    fn envelope(raw: &RawValue) -> Result<Self, BundleError> {
-        let envelope = Envelope::read(raw.get().as_bytes()).map_err(BundleError::Envelope)?;
+    fn envelope(written: &dsse::Written<'_>) -> Result<Self, BundleError> {
+        let envelope = Envelope::of(written).map_err(BundleError::Envelope)?;
         if envelope.signatures().len() != 1 {
             return Err(BundleError::Signatures);
         }

@@ -53,8 +53,9 @@ pub enum DsseError {
     Damaged,
 }
 
+/// An envelope as it is written.
 #[derive(Deserialize)]
-struct Written<'a> {
+pub(crate) struct Written<'a> {
     #[serde(rename = "payloadType", borrow)]
     payload_type: Cow<'a, str>,
     #[serde(borrow)]
@@ -86,7 +87,11 @@ impl Envelope {
             return Err(DsseError::TooLong);
         }
         let not = |why: serde_json::Error| DsseError::NotAnEnvelope { line: why.line(), column: why.column() };
-        let written: Written<'_> = serde_json::from_slice(bytes).map_err(not)?;
+        Self::of(&serde_json::from_slice(bytes).map_err(not)?)
+    }
+
+    /// Takes an envelope that was read as a part of something.
+    pub(crate) fn of(written: &Written<'_>) -> Result<Self, DsseError> {
         if written.payload_type != PAYLOAD_TYPE {
             return Err(DsseError::OtherPayload);
         }
@@ -111,8 +116,8 @@ impl Envelope {
 
     /// Which of `keys` signed it, in their order.
     pub fn signed_by(&self, keys: &[PublicKey]) -> Vec<usize> {
-        let pae = pae(PAYLOAD_TYPE, &self.payload);
-        let message = Message::new(&pae);
+        let head = head(PAYLOAD_TYPE, &self.payload);
+        let message = Message::framed(head.as_bytes(), &self.payload);
         let signed = |key: &PublicKey| self.signatures.iter().any(|one| key.verifies_message(&message, one));
         keys.iter().enumerate().filter(|(_, key)| signed(key)).map(|(index, _)| index).collect()
     }
@@ -121,14 +126,18 @@ impl Envelope {
 /// What a signature in an envelope is over (`protocol.md`, "PAE"): type and payload with their lengths, so that no other pair of
 /// them makes the same bytes.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
-    [head.as_bytes(), payload].concat()
+    [head(payload_type, payload).as_bytes(), payload].concat()
+}
+
+/// What stands before the payload in that.
+fn head(payload_type: &str, payload: &[u8]) -> String {
+    format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len())
 }
 
 /// Base64 in either alphabet, with or without padding: DSSE and the JSON of Protocol Buffers, which bundles are, permit both.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    let engine = if text.contains(['-', '_']) { &URL } else { &PLAIN };
-    engine.decode(text).ok()
+    // Nearly everything is in the plain alphabet, and a long text is not worth looking through twice.
+    PLAIN.decode(text).or_else(|_| URL.decode(text)).ok()
 }
 
 /// A signature from its base64, if it is no longer than one is.

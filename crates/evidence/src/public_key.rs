@@ -68,6 +68,7 @@ pub struct PublicKey {
 /// Bytes that several signatures by several keys may be over. They are hashed once, however many there are: sixteen signatures of
 /// a large statement would take long otherwise, and who wrote them is a stranger.
 pub struct Message<'a> {
+    head: &'a [u8],
     bytes: &'a [u8],
     sha256: OnceCell<digest::Digest>,
     sha384: OnceCell<digest::Digest>,
@@ -76,13 +77,26 @@ pub struct Message<'a> {
 impl<'a> Message<'a> {
     /// A message of these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, sha256: OnceCell::new(), sha384: OnceCell::new() }
+        Self::framed(&[], bytes)
     }
 
-    fn verified_by(&self, verifier: &ParsedPublicKey, signature: &[u8]) -> bool {
+    /// A message of `head` and then these bytes, which may be many and are not put together.
+    pub fn framed(head: &'a [u8], bytes: &'a [u8]) -> Self {
+        Self { head, bytes, sha256: OnceCell::new(), sha384: OnceCell::new() }
+    }
+
+    fn hashed(&self, algorithm: &'static digest::Algorithm) -> digest::Digest {
+        let mut context = digest::Context::new(algorithm);
+        context.update(self.head);
+        context.update(self.bytes);
+        context.finish()
+    }
+
+    /// Whether one of the key's algorithms fits. Only a key of two kinds of hash is worth hashing twice for.
+    fn verified_by(&self, verifier: &ParsedPublicKey, signature: &[u8], hashes: usize) -> bool {
         let digests = [(&self.sha256, &SHA256), (&self.sha384, &SHA384)];
-        digests.into_iter().any(|(cell, algorithm)| {
-            let digest = cell.get_or_init(|| digest::digest(algorithm, self.bytes));
+        digests.into_iter().take(hashes).any(|(cell, algorithm)| {
+            let digest = cell.get_or_init(|| self.hashed(algorithm));
             // A digest by another algorithm than the verifier's is an error.
             verifier.verify_digest_sig(digest, signature).is_ok()
         })
@@ -139,8 +153,8 @@ impl PublicKey {
     /// Whether `signature` is this key's over exactly this message.
     pub fn verifies_message(&self, message: &Message<'_>, signature: &[u8]) -> bool {
         self.verifiers.iter().any(|verifier| match self.whole {
-            true => verifier.verify_sig(message.bytes, signature).is_ok(),
-            false => message.verified_by(verifier, signature),
+            true => verifier.verify_sig(&[message.head, message.bytes].concat(), signature).is_ok(),
+            false => message.verified_by(verifier, signature, self.verifiers.len()),
         })
     }
 

@@ -88,7 +88,8 @@ impl Http {
     /// A whole small blob.
     pub(crate) async fn small_blob(&self, blob: &BlobRef) -> Result<Bytes, RegistryError> {
         let mut stream = self.open(blob).await?;
-        let mut bytes = Vec::new();
+        // As much as the manifest says, once: whoever asks has compared that with a limit.
+        let mut bytes = Vec::with_capacity(usize::try_from(blob.size).unwrap_or_default());
         while let Some(chunk) = stream.next().await {
             bytes.extend_from_slice(&chunk?);
         }

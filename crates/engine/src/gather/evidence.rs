@@ -144,7 +144,9 @@ fn unread(stored: StoredEvidence, place: &Pinned) -> Evidence {
 
 fn read_found(world: &World, found: Vec<Found>, trusts: &[&Trust]) -> Result<Read, String> {
     let evidence = world.evidence.read(&found, trusts)?;
-    let bodies = found.into_iter().map(|found| (Digest::of(&found.bytes), found.bytes)).collect();
+    // What was read bears the digest of its bytes, in the order in which it was found.
+    let bodies = evidence.iter().map(|evidence| evidence.digest).zip(found.into_iter().map(|found| found.bytes));
+    let bodies = bodies.collect();
     Ok(Read { evidence, bodies })
 }
 
