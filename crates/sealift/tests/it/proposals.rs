@@ -146,3 +146,68 @@ fn an_account_tells_who_asks_so_another_one_is_a_change_that_is_signed() {
     assert_eq!(place.json(&["policy", "diff"])["same"], true);
     place.audited();
 }
+
+/// Cat approves for staging, ana for production.
+fn with_cat() -> Place {
+    let place = Place::new();
+    with_eve(&place, "tester");
+    place.edit(
+        "    deploy: {process: {listen: STAGING".replace("STAGING", &place.ports[0].to_string()).as_str(),
+        &format!(
+            "    approval: {{roles: [tester], expires: 1h, not: []}}\n    deploy: {{process: {{listen: {}",
+            place.ports[0]
+        ),
+    );
+    place.run(&["init"]).ends(0);
+    place
+}
+
+#[test]
+fn attack_25_who_approves_for_staging_alone_opens_no_other_way_into_production() {
+    let place = with_cat();
+    let original = std::fs::read_to_string(place.path("sealift.yaml")).unwrap();
+    let (staging, production) = (place.staging.address(), place.production.address());
+    let another = format!("environments:\n  side: {{image: {production}/hello, approval: none}}");
+    let image = (format!("image: {staging}/hello"), format!("image: {production}/hello"));
+    let edits = [
+        ("environments:", another.as_str()),
+        (&image.0, &image.1),
+        ("app: hello", "app: other"),
+        ("https://example.com/hello", "https://example.com/other"),
+    ];
+    for (from, to) in edits {
+        place.write("sealift.yaml", &original);
+        place.edit(from, to);
+        place.run(&["policy", "accept", "--identity", "keys/eve"]).ends(2).says("the change touches production");
+    }
+    // What is staging's own is hers.
+    place.write("sealift.yaml", &original);
+    place.edit("roles: [tester], expires: 1h", "roles: [tester], expires: 2h");
+    place.run(&["policy", "accept", "--identity", "keys/eve"]).ends(0);
+    place.edit("environments:", &another);
+    place.run(&["policy", "accept", "--identity", "keys/eve", "--identity", "keys/ana"]).ends(0);
+    place.audited();
+}
+
+#[test]
+fn attack_25_of_several_approvers_none_changes_alone_that_requesters_may_not_approve() {
+    let place = Place::new();
+    with_eve(&place, "platform-lead");
+    place.run(&["init"]).ends(0);
+    place.edit("not: [requester]", "not: []");
+    place.run(&["policy", "accept", "--identity", "keys/ana"]).ends(2).says("nobody changes it alone");
+    place.run(&["policy", "accept", "--identity", "keys/ana", "--identity", "keys/ana"]).ends(2);
+    let id = propose(&place, "keys/bob");
+    place.run(&["policy", "accept", &id, "--identity", "keys/ana"]).ends(0).says("accepted");
+    place.audited();
+}
+
+#[test]
+fn who_asks_for_an_open_promotion_is_told_why_their_signature_does_not_count() {
+    let place = Place::initialised();
+    place.build("1.0.0");
+    place.to_staging();
+    place.run(&["promote", "--to", "production", "--identity", "keys/ana"]).ends(5);
+    place.edit("max_size: 100MB", "max_size: 200MB");
+    place.run(&["policy", "accept", "--identity", "keys/ana"]).ends(2).says("does not count until it has ended");
+}
