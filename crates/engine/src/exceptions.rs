@@ -18,16 +18,20 @@ use crate::{
     request::change,
 };
 
-/// The freeze that stops a promotion now: of several, the one that lasts longest.
+/// The freezes that cover now, the one that lasts longest first. Each is overridden by itself.
 ///
 /// # Errors
-/// No freeze does.
-pub fn active_freeze(ledger: &Ledger, promotion: &Promotion, now: Timestamp) -> Result<Freeze, EngineError> {
+/// There is none.
+pub fn active_freezes(ledger: &Ledger, promotion: &Promotion, now: Timestamp) -> Result<Vec<Freeze>, EngineError> {
     let freezes = ledger
         .freezes_of(&promotion.to, now)
         .map_err(|unknown| EngineError::UnknownZone { environment: promotion.to.clone(), zone: unknown.0 })?;
-    let active = freezes.into_iter().filter(|freeze| freeze.covers(now)).max_by_key(|freeze| freeze.until);
-    active.ok_or_else(|| EngineError::NotFound(format!("{} is not frozen now", promotion.to)))
+    let mut active: Vec<Freeze> = freezes.into_iter().filter(|freeze| freeze.covers(now)).collect();
+    if active.is_empty() {
+        return Err(EngineError::NotFound(format!("{} is not frozen now", promotion.to)));
+    }
+    active.sort_by_key(|freeze| std::cmp::Reverse(freeze.until));
+    Ok(active)
 }
 
 /// How many more persons must sign before a freeze no longer stops a promotion, and who did, that counts.
@@ -58,10 +62,11 @@ pub async fn override_freeze(
             .as_ref()
             .ok_or_else(|| EngineError::NoSuchWay { environment: environment.clone(), key: "freeze_override" })?;
         act::has_role(ground.ledger, &statement.person, &rule.roles)?;
-        let active = active_freeze(ground.ledger, promotion, ground.now)?;
-        if promotion.to != *environment || active.digest() != *freeze {
-            return Err(EngineError::Statement("it is about another freeze than the one in force".to_owned()));
-        }
+        let active = active_freezes(ground.ledger, promotion, ground.now)?;
+        let meant = active.into_iter().find(|active| active.digest() == *freeze);
+        let Some(active) = meant.filter(|_| promotion.to == *environment) else {
+            return Err(EngineError::Statement("it is about a freeze that is not in force".to_owned()));
+        };
         if let (Proof::Sshsig { key, .. }, Some(voters)) = (&proof, ground.ledger.voters()) {
             voters
                 .registered_before(&statement.person, key, *id)

@@ -150,7 +150,7 @@ pub async fn reject(book: &Book, signatures: &dyn Signatures, signed: &Signed) -
 }
 
 /// The roles of every approval rule; where there is none, whatever roles the person has.
-fn approvers(policy: &Policy, who: &PersonId) -> BTreeSet<Role> {
+pub(crate) fn approvers(policy: &Policy, who: &PersonId) -> BTreeSet<Role> {
     let rules = policy.environments.values().filter_map(|environment| environment.approval.as_ref());
     let roles: BTreeSet<Role> = rules.flat_map(|rule| rule.roles.iter().cloned()).collect();
     match policy.people.get(who).filter(|_| roles.is_empty()) {

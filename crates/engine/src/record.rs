@@ -31,6 +31,7 @@ use crate::{
         signature::Signatures,
     },
     progress::{Observer, Progress},
+    proposal::approvers,
     worker::{availability_result, check_context, summarise},
     world::World,
 };
@@ -295,14 +296,25 @@ pub async fn release_hold(
     signed: Option<&Signed>,
 ) -> Result<(), EngineError> {
     book.commit(|ground| {
-        if !ground.ledger.holds.contains_key(&scope) {
+        let Some(placed) = ground.ledger.holds.get(&scope) else {
             return Err(EngineError::NotFound(format!("{scope} is not on hold")));
-        }
+        };
         if reason.trim().is_empty() {
             return Err(EngineError::Statement("whoever releases a hold says why".to_owned()));
         }
         let release = Act::ReleaseHold { scope: scope.clone() };
         let (by, proof) = named(ground, signatures, signed, (&release, &reason))?;
+        match (&placed.by, &by) {
+            (None, _) => {}
+            // What somebody signed is not undone by nobody.
+            (Some(_), Some(by)) => {
+                act::has_role(ground.ledger, by, &approvers(places::policy(ground.ledger)?, by))?;
+            }
+            (Some(placed), None) => {
+                let why = format!("`{placed}` signed this hold, so who releases it signs too: `--identity FILE`");
+                return Err(EngineError::Statement(why));
+            }
+        }
         let event = Event::HoldReleased(HoldReleased { scope: scope.clone(), reason: reason.clone(), by, proof });
         let evidence = signed.map(Signed::objects).unwrap_or_default();
         Ok(Decision { drafts: vec![Draft { event, evidence }], value: () })

@@ -8,7 +8,7 @@ use sealift_domain::{
     freeze::HoldScope,
     ledger::Ledger,
     name::{EnvironmentName, PersonId},
-    policy::{Contact, Environment, Excluded},
+    policy::{Contact, Environment, Excluded, Person, Policy},
     promotion::{Kind, Promotion, PromotionEvent, PromotionId, Request, Requester, Status},
     release::Release,
 };
@@ -146,19 +146,27 @@ pub fn workload(
         return Err(EngineError::Token("it has expired".to_owned()));
     }
     let keys = claims.provider.jwks.clone().into_bytes();
+    let account = claims.actor.as_deref().filter(|_| speaks_of_github(&claims.provider.issuer));
     let workload = Workload {
+        actor: account.and_then(|account| person_of(ledger, account)),
         issuer: claims.provider.issuer,
         subject: claims.subject,
-        actor: claims.actor.as_deref().and_then(|account| person_of(ledger, account)),
         actor_id: claims.actor_id,
         repository: claims.repository,
         run_id: claims.run_id,
         sha: claims.sha,
         reference: claims.reference,
         workflow_ref: claims.workflow_ref,
-        proof: Proof::Oidc { token: Digest::of(token), keys: Digest::of(&keys) },
+        proof: Proof::Oidc { token: Digest::of(&claims.token), keys: Digest::of(&keys) },
     };
-    Ok((Requester::Workload(Box::new(workload)), vec![token.to_vec(), keys]))
+    Ok((Requester::Workload(Box::new(workload)), vec![claims.token, keys]))
+}
+
+/// Whether an issuer's accounts are those of github.com, which the contacts name. An enterprise there may have an issuer of its
+/// own below the same address. At any other issuer, anybody could have taken the same name.
+fn speaks_of_github(issuer: &str) -> bool {
+    let below = issuer.strip_prefix("https://token.actions.githubusercontent.com");
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The person of the policy with this account on GitHub, where upper and lower case are the same. Nobody, if several have it
@@ -230,6 +238,7 @@ fn decide(ground: &Ground<'_>, ask: &Ask) -> Result<Decision<Asked>, EngineError
     if ask.expedited {
         allow_expedited(environment, ask)?;
     }
+    somebody_may_approve(places::policy(ground.ledger)?, environment, ask)?;
     let id = PromotionId(ground.next);
     let request = Request {
         kind: ask.kind,
@@ -247,6 +256,29 @@ fn decide(ground: &Ground<'_>, ask: &Ask) -> Result<Decision<Asked>, EngineError
     let mut drafts = vec![Draft { event: change(id, PromotionEvent::Requested(request)), evidence: ask.proof.clone() }];
     drafts.extend(open.map(|old| change(old.id, PromotionEvent::Superseded { by: id }).into()));
     Ok(Decision { drafts, value: Asked::New(id) })
+}
+
+/// A request that nobody could ever approve is not put on record: it would only wait until it lapses.
+fn somebody_may_approve(policy: &Policy, environment: &Environment, ask: &Ask) -> Result<(), EngineError> {
+    let expedited = environment.expedited.as_ref().filter(|_| ask.expedited);
+    let rule = expedited.map(|way| way.rule(environment.approval.as_ref())).or(environment.approval.clone());
+    let (Some(rule), Some(who)) = (rule, ask.requester.person()) else { return Ok(()) };
+    if !rule.not.contains(&Excluded::Requester) {
+        return Ok(());
+    }
+    let may = |(id, person): &(&PersonId, &Person)| *id != who && !person.roles.is_disjoint(&rule.roles);
+    let left = policy.people.iter().filter(may).count();
+    if left >= rule.count as usize {
+        return Ok(());
+    }
+    let roles: Vec<&str> = rule.roles.iter().map(|role| role.as_str()).collect();
+    let (to, count, roles) = (&ask.to, rule.count, roles.join(" or "));
+    let why = format!(
+        "{to} wants {count} with the role {roles} to approve, nobody approves what they asked for, and beside `{who}` there \
+         are {left}; somebody else asks, or a further person comes into sealift.yaml and `sealift policy accept` makes it \
+         the policy"
+    );
+    Err(EngineError::MayNot { who: who.clone(), why })
 }
 
 /// The expedited way is open where the policy says so, to whoever says why.

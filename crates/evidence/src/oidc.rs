@@ -177,6 +177,39 @@ pub fn verify(token: &[u8], expected: Expected<'_>, now: i64) -> Result<Claims, 
     Ok(claims)
 }
 
+/// A verified token in the one spelling that it is known by. Who has a signature of ECDSA can make another of it that holds
+/// as well, without the key: with `n - s` in the place of `s`. The smaller of the two is the one. RS256 has only one.
+pub fn canonical(token: &[u8]) -> Vec<u8> {
+    let spelt = || {
+        let (signed, signature) = std::str::from_utf8(token).ok()?.rsplit_once('.')?;
+        let mut signature = bytes(signature).ok()?;
+        // RFC 7518, section 3.4: R and S of 32 bytes each. No signature by RSA is as short.
+        let s: &mut [u8; 32] = signature.get_mut(32..)?.try_into().ok()?;
+        let other = minus(&ORDER, s);
+        *s = other.min(*s);
+        Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)).into_bytes())
+    };
+    spelt().unwrap_or_else(|| token.to_vec())
+}
+
+/// The order of P-256 (FIPS 186-4, appendix D.1.2.3).
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The difference of two numbers, the most significant byte first.
+fn minus(from: &[u8; 32], what: &[u8; 32]) -> [u8; 32] {
+    let mut difference = [0; 32];
+    let mut borrow = false;
+    for ((result, a), b) in difference.iter_mut().zip(from).zip(what).rev() {
+        let (once, under) = a.overflowing_sub(*b);
+        let (twice, further) = once.overflowing_sub(u8::from(borrow));
+        (*result, borrow) = (twice, under || further);
+    }
+    difference
+}
+
 impl Claims {
     fn hold(&self, expected: Expected<'_>, now: i64) -> Result<(), OidcError> {
         if self.iss != expected.issuer {

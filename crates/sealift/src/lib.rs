@@ -6,6 +6,7 @@ pub mod demo;
 pub mod diagnostic;
 pub mod failure;
 pub mod identity;
+pub mod private;
 pub mod promotion_keys;
 pub mod report;
 pub mod session;

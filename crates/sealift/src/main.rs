@@ -33,6 +33,7 @@ fn surroundings() -> io::Result<Shell> {
         stderr: Stream::new(io::stderr()),
         stdout_terminal: columns(&width, io::stdout().is_terminal()),
         stderr_terminal: columns(&width, io::stderr().is_terminal()),
+        stdin_terminal: io::stdin().is_terminal(),
         program: std::env::current_exe()?,
         wrap_log: None,
     })

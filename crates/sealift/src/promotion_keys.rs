@@ -17,7 +17,7 @@ use sealift_evidence::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{config::Config, shell::Shell, tls_files};
+use crate::{config::Config, private, shell::Shell, tls_files};
 
 /// The environment variable with a private key, PEM.
 pub const VARIABLE: &str = "SEALIFT_PROMOTION_KEY";
@@ -33,7 +33,12 @@ pub struct PromotionKeys {
 
 /// Where the private key lies, unless the configuration says otherwise.
 pub fn usual_file(config: &Config) -> PathBuf {
-    config.directory.join(&config.store).with_file_name(FILE)
+    beside(&config.directory.join(&config.store))
+}
+
+/// Where the private key lies that belongs to the log at `path`.
+pub fn beside(log: &Path) -> PathBuf {
+    log.with_file_name(FILE)
 }
 
 impl PromotionKeys {
@@ -113,14 +118,14 @@ fn is_exposed(_: &Path) -> std::io::Result<bool> {
 
 /// Writes a new key: the private half for its owner alone, the public half beside it under another name. Nothing that is there is
 /// written over.
-pub fn generate(private: &Path, public: &Path) -> Result<String, String> {
+pub fn generate(secret_file: &Path, public: &Path) -> Result<String, String> {
     let key = PromotionKey::generate().map_err(|why| why.to_string())?;
     let secret = key.to_pem().map_err(|why| why.to_string())?;
     let pem = key.public().to_pem();
-    write_new(private, secret.as_bytes(), 0o600)?;
+    write_new(secret_file, secret.as_bytes(), 0o600)?;
     if let Err(why) = write_new(public, pem.as_bytes(), 0o644) {
         // Half a pair would only be in the way of the next try.
-        drop(std::fs::remove_file(private));
+        drop(std::fs::remove_file(secret_file));
         return Err(why);
     }
     Ok(pem)
@@ -129,7 +134,7 @@ pub fn generate(private: &Path, public: &Path) -> Result<String, String> {
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), String> {
     let failed = |why: std::io::Error| format!("cannot write {}: {why}", path.display());
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        std::fs::create_dir_all(directory).map_err(failed)?;
+        private::directory(directory).map_err(failed)?;
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -94,6 +94,16 @@ impl Session {
         Err(diagnostic)
     }
 
+    /// The policy in force, whatever the file says: for what leads to safety, and must not wait until a file is in order.
+    pub async fn accepted_policy(&self, shell: &Shell) -> Result<Policy, Diagnostic> {
+        let ledger = self.ledger().await?;
+        let Some(accepted) = ledger.policy.clone() else { return Err(failure::no_log(&self.config.store)) };
+        if accepted != self.config.policy {
+            shell.tell("warning: sealift.yaml says something else than the accepted policy, which counts\n");
+        }
+        Ok(accepted)
+    }
+
     /// The release that somebody named: digests, one for each component, the component named where there are several.
     pub fn named_release(
         &self,

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use sealift_engine::ports::log::Log;
@@ -17,7 +17,7 @@ use crate::{
 
 /// A stream that several parts of a command may write to.
 #[derive(Clone)]
-pub struct Stream(Arc<Mutex<Box<dyn Write + Send>>>);
+pub struct Stream(Arc<Mutex<Box<dyn Write + Send>>>, Arc<OnceLock<String>>);
 
 /// Replaces the log by one that behaves otherwise. For tests that end the program at a given commit.
 pub type WrapLog = Arc<dyn Fn(Arc<dyn Log>) -> Arc<dyn Log> + Send + Sync>;
@@ -37,6 +37,8 @@ pub struct Shell {
     pub stdout_terminal: Option<usize>,
     /// Whether standard error is a terminal, and how wide.
     pub stderr_terminal: Option<usize>,
+    /// Whether standard input is a terminal, so that somebody can be asked.
+    pub stdin_terminal: bool,
     /// The program itself, for what it starts as another process of its own.
     pub program: PathBuf,
     /// See [`WrapLog`].
@@ -46,7 +48,14 @@ pub struct Shell {
 impl Stream {
     /// A stream that writes to `writer`.
     pub fn new(writer: impl Write + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Box::new(writer))))
+        Self(Arc::new(Mutex::new(Box::new(writer))), Arc::default())
+    }
+}
+
+impl Stream {
+    /// Why something could not be written, if so. A reader that has gone away is no failure of ours.
+    pub fn broken(&self) -> Option<&str> {
+        self.1.get().map(String::as_str)
     }
 }
 
@@ -93,10 +102,15 @@ impl Shell {
         Surroundings { json, color, ..seen }
     }
 
-    /// Writes a result. A reader that has gone away is no failure of ours.
+    /// Writes a result. Whether all of it could be written is known at the end: [`Stream::broken`].
     pub fn print(&self, text: &str) {
         let mut stdout = self.stdout.clone();
-        drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+        if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            // The first reason is the one that is told.
+            drop(self.stdout.1.set(error.to_string()));
+        }
     }
 
     /// Writes a message.

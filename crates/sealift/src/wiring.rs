@@ -37,7 +37,7 @@ use sealift_store::{
 use crate::{
     config::{Channel, Config, Deploy, Registries},
     diagnostic::Diagnostic,
-    failure,
+    failure, private,
     promotion_keys::PromotionKeys,
     shell::Shell,
     system::{SystemClock, ThisHost},
@@ -63,7 +63,9 @@ impl Signatures for SshSignatures {
         for provider in providers {
             let IdentityProvider { issuer, jwks, audience, .. } = provider;
             match oidc::verify(token, oidc::Expected { issuer, audience, jwks }, now.as_second()) {
-                Ok(claims) if provider.admits(&claims.sub) => return claims_of(claims, provider),
+                Ok(claims) if provider.admits(&claims.sub) => {
+                    return claims_of(claims, oidc::canonical(token), provider);
+                }
                 Ok(_) => why = "its subject is not one of the policy's `subjects`".to_owned(),
                 Err(error) => why = error.to_string(),
             }
@@ -72,10 +74,11 @@ impl Signatures for SshSignatures {
     }
 }
 
-fn claims_of(claims: oidc::Claims, provider: &IdentityProvider) -> Result<Claims, String> {
+fn claims_of(claims: oidc::Claims, token: Vec<u8>, provider: &IdentityProvider) -> Result<Claims, String> {
     let expires_at = Timestamp::from_second(claims.exp).map_err(|_| "its time is none".to_owned())?;
     Ok(Claims {
         provider: provider.clone(),
+        token,
         subject: claims.sub,
         expires_at,
         actor: claims.actor,
@@ -223,13 +226,15 @@ pub fn verifier_path(log: &Path) -> std::path::PathBuf {
 /// Creates a log with a fresh key, named `origin`.
 pub fn create_log(path: &Path, origin: &str) -> Result<Arc<dyn Log>, Diagnostic> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory).map_err(|error| failure::file("create", directory, &error))?;
+    private::directory(directory).map_err(|error| failure::file("create", directory, &error))?;
     let key = SigningKey::generate(origin).map_err(|error| failure::key(&error.to_string()))?;
     let public = format!("{}\n", key.verifier());
     key_file::write_new(&key_path(path), &key).map_err(|error| failure::key(&error.to_string()))?;
     let verifier = verifier_path(path);
     std::fs::write(&verifier, public).map_err(|error| failure::file("write", &verifier, &error))?;
     let log = SqliteLog::create(path, key).map_err(|error| failure::of_log(&error))?;
+    // Tokens and openings of personal data lie in it. What SQLite puts beside it gets the same permissions.
+    private::file(path).map_err(|error| failure::file("protect", path, &error))?;
     Ok(Arc::new(log))
 }
 

@@ -23,6 +23,8 @@ pub trait Signatures: Send + Sync {
 pub struct Claims {
     /// Which of the providers made it.
     pub provider: IdentityProvider,
+    /// The token in its one spelling: however it was spelt, the same token is found again.
+    pub token: Vec<u8>,
     /// The claim `sub`.
     pub subject: String,
     /// The claim `exp`.

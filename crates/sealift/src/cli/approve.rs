@@ -2,7 +2,10 @@
 
 mod shown;
 
-use std::path::PathBuf;
+use std::{
+    io::{BufRead, Read},
+    path::PathBuf,
+};
 
 use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, ApprovalStatement, Decision},
@@ -22,6 +25,9 @@ use crate::{
     system::{SystemClock, nonce},
 };
 
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER: u64 = 100;
+
 /// Consent to a promotion, signed with your own SSH key; or take that back
 ///
 /// What is signed is shown first: the digests, what changes against what is live, the gates and who asked. It counts for
@@ -36,6 +42,9 @@ pub struct Args {
     /// Why.
     #[arg(long)]
     reason: Option<String>,
+    /// Sign what is shown without asking. Where nobody sits at a terminal, nothing is asked.
+    #[arg(long, short)]
+    yes: bool,
     /// Your SSH key, private or public (with an agent).
     #[arg(long, value_name = "FILE", env = "SEALIFT_IDENTITY")]
     identity: Option<PathBuf>,
@@ -43,25 +52,23 @@ pub struct Args {
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let decision = if args.revoke { Decision::Revoke } else { Decision::Approve };
-    decide(shell, global, args.promotion, args.identity, (decision, args.reason)).await
+    decide(shell, global, (args.promotion, args.yes), args.identity, (decision, args.reason)).await
 }
 
 /// Signs and hands in a decision.
 pub(super) async fn decide(
     shell: &Shell,
     global: &Global,
-    promotion: Option<PromotionId>,
+    (promotion, yes): (Option<PromotionId>, bool),
     key: Option<PathBuf>,
     (decision, reason): (Decision, Option<String>),
 ) -> Ends {
     let one = |d| vec![d];
     let session = Session::open(shell, global).await?;
-    // Taking back stops something, and must not wait until a file is in order again.
+    // Taking back and refusing stop something, and must not wait until a file is in order again.
     let policy = match decision {
-        Decision::Revoke => {
-            session.ledger().await.map_err(one)?.policy.clone().unwrap_or(session.config.policy.clone())
-        }
-        Decision::Approve | Decision::Reject => session.same_policy().await.map_err(one)?,
+        Decision::Revoke | Decision::Reject => session.accepted_policy(shell).await.map_err(one)?,
+        Decision::Approve => session.same_policy().await.map_err(one)?,
     };
     if decision == Decision::Reject && reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
         return Err(one(failure::usage("say why: `--reason \"…\"`")));
@@ -79,6 +86,12 @@ pub(super) async fn decide(
         let style = shell.err(false, global.color()).style();
         shell.tell(&shown::what_is_signed(&session, &ledger, &statement, &style).await);
     }
+    if decision == Decision::Approve && shell.stdin_terminal && !yes && !global.json() {
+        shell.tell(&format!("sign this approval of promotion {id}? [y/N] "));
+        if !agrees(&mut std::io::stdin().lock()) {
+            return Err(one(failure::usage("nothing was signed").state("nothing was changed")));
+        }
+    }
     let bytes = serde_json::to_vec(&statement).unwrap_or_default();
     let signature = identity.sign(APPROVAL_NAMESPACE, &bytes).map_err(one)?;
     let signed = Signed { statement: bytes, signature };
@@ -91,6 +104,13 @@ pub(super) async fn decide(
         .map_err(|e| one(failure::of_engine(e)))?;
     conclude(shell, global, &statement, ledger.promotions.get(&id).map(AsRef::as_ref));
     Ok(Exit::Ok)
+}
+
+/// Whether the next line says yes. Anything else, and no line at all, is no.
+fn agrees(input: &mut impl BufRead) -> bool {
+    let mut line = String::new();
+    let read = input.take(MAX_ANSWER).read_line(&mut line);
+    read.is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 /// The promotion that is meant where none is named: the only one that this can be about.
@@ -140,12 +160,24 @@ fn conclude(shell: &Shell, global: &Global, statement: &ApprovalStatement, befor
         Decision::Reject => "rejected",
         Decision::Revoke => "approval taken back",
     };
-    shell.print(&format!("{word} by {}\n", statement.approver));
+    shell.print(&format!("{word} by {} (promotion {})\n", statement.approver, statement.promotion));
     let again = match before.map(|promotion| promotion.kind) {
         Some(Kind::Rollback) => "rollback --in",
         _ => "promote --to",
     };
     if statement.decision != Decision::Reject {
         shell.print(&format!("next: sealift {again} {}\n", statement.to));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        let says = |text: &str| agrees(&mut text.as_bytes());
+        assert!(says("y\n") && says("Yes\n"));
+        assert!(!says("") && !says("\n") && !says("n\n") && !says("yesterday\n"));
     }
 }

@@ -27,7 +27,7 @@ pub struct Args {
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let one = |d| vec![d];
     let session = Session::open(shell, global).await?;
-    let policy = session.same_policy().await.map_err(one)?;
+    let policy = session.accepted_policy(shell).await.map_err(one)?;
     let by = identity::find(shell, &policy, args.identity.as_deref()).map_err(one)?.map(|identity| identity.person);
     decide::withdraw(&session.book, args.promotion, by, args.reason).await.map_err(|e| one(failure::of_engine(e)))?;
     outbox::deliver(&session.book, &session.world, outbox::Effort::Full)

@@ -3,7 +3,13 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use sealift_domain::{approval::Act, freeze::Freeze, name::EnvironmentName, promotion::PromotionId, quantity::Period};
+use sealift_domain::{
+    approval::Act,
+    freeze::Freeze,
+    name::{EnvironmentName, PersonId},
+    promotion::{Promotion, PromotionId},
+    quantity::Period,
+};
 use sealift_engine::{decide, exceptions, places, ports::clock::Clock, record};
 use serde_json::json;
 
@@ -45,7 +51,7 @@ pub struct Args {
 /// What else can be done about freezes.
 #[derive(clap::Subcommand)]
 enum Other {
-    /// Let one promotion through the freeze in force; each person signs on their own machine
+    /// Let one promotion through the freezes in force; each person signs on their own machine
     ///
     /// Only where the policy has `freeze_override`, and only as many of those people as it says.
     Override {
@@ -95,7 +101,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     Ok(Exit::Ok)
 }
 
-/// Signs that the freeze in force is not to stop a promotion.
+/// Signs that the freezes in force are not to stop a promotion: each of them that this person has not signed away yet.
 async fn override_freeze(
     shell: &Shell,
     global: &Global,
@@ -112,28 +118,59 @@ async fn override_freeze(
             .next(format!("ask for it first: `sealift promote --to {environment}`"))
     })?;
     let waiting = decide::promotion(&ledger, id).map_err(engine)?;
-    let freeze = exceptions::active_freeze(&ledger, waiting, SystemClock.now()).map_err(engine)?;
+    let mut active = exceptions::active_freezes(&ledger, waiting, SystemClock.now()).map_err(engine)?;
     let identity = identity::require(shell, &policy, key.as_deref())?;
+    let signed_away = |freeze: &Freeze| {
+        let mut given = waiting.overrides.iter();
+        given.any(|given| given.by == identity.person && given.freeze == freeze.digest())
+    };
+    // Where nothing is left to sign, the engine says why.
+    if !active.iter().all(signed_away) {
+        active.retain(|freeze| !signed_away(freeze));
+    }
+    let mut missing = 0;
+    for freeze in &active {
+        show(
+            shell,
+            global,
+            (&environment, freeze),
+            (waiting, &places::called(&ledger, &waiting.release), &identity.person),
+        );
+        let (of, act) = (freeze.digest(), environment.clone());
+        let signed =
+            identity.act(&ledger, Act::OverrideFreeze { promotion: id, environment: act, freeze: of }, &reason)?;
+        let signatures = session.world.signatures.as_ref();
+        let done = exceptions::override_freeze(&session.book, signatures, &signed).await.map_err(engine)?;
+        missing = done.missing.max(missing);
+    }
+    let words = match missing {
+        0 => format!("promotion {id} is not stopped by this freeze\nnext: sealift promote --to {environment}"),
+        more => format!("signed; {more} more must sign: `sealift freeze override {environment} --reason \"…\"`"),
+    };
+    say(
+        shell,
+        global,
+        &words,
+        json!({"promotion": id, "freeze": active.first(), "freezes": active, "missing": missing}),
+    );
+    Ok(())
+}
+
+/// Shows what is signed.
+fn show(
+    shell: &Shell,
+    global: &Global,
+    (environment, freeze): (&EnvironmentName, &Freeze),
+    (waiting, release, person): (&Promotion, &str, &PersonId),
+) {
     if !global.json() {
-        let release = places::called(&ledger, &waiting.release);
         let words = format!(
-            "{environment} is frozen until {}: {}\n{} signs that promotion {id} ({release}) is not stopped by it\n",
-            freeze.until, freeze.reason, identity.person
+            "{environment} is frozen until {}: {}\n{person} signs that promotion {} ({release}) is not stopped by it\n",
+            freeze.until, freeze.reason, waiting.id
         );
         let style = shell.err(false, global.color()).style();
         shell.tell(&words.lines().map(|line| format!("{}\n", style.clean(line))).collect::<String>());
     }
-    let (act, of) = (environment.clone(), freeze.digest());
-    let act = Act::OverrideFreeze { promotion: id, environment: act, freeze: of };
-    let signed = identity.act(&ledger, act, &reason)?;
-    let signatures = session.world.signatures.as_ref();
-    let done = exceptions::override_freeze(&session.book, signatures, &signed).await.map_err(engine)?;
-    let words = match done.missing {
-        0 => format!("promotion {id} is not stopped by this freeze\nnext: sealift promote --to {environment}"),
-        more => format!("signed; {more} more must sign: `sealift freeze override {environment} --reason \"…\"`"),
-    };
-    say(shell, global, &words, json!({"promotion": id, "freeze": done.freeze, "missing": done.missing}));
-    Ok(())
 }
 
 fn say(shell: &Shell, global: &Global, words: &str, mut value: serde_json::Value) {

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use sealift_domain::{
-    name::{AppName, PersonId},
+    name::{AppName, EnvironmentName, PersonId},
     personal::Personal,
-    policy::Contact,
+    policy::{Contact, Environment, Excluded},
     reference::Repository,
 };
 use sealift_engine::{book::Book, init, ports::clock::Entropy};
@@ -105,9 +105,27 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             told.push(format!("mind    {name} is entered without an approval"));
         }
     }
+    told.extend(alone(&config));
     told.push("next: sealift record build IMAGE@sha256:…".to_owned());
     shell.print(&format!("{}\n", told.join("\n")));
     Ok(Exit::Ok)
+}
+
+/// Where too few could approve what one of them asks for.
+fn alone(config: &Config) -> Vec<String> {
+    let policy = &config.policy;
+    let words = |(name, rules): (&EnvironmentName, &Environment)| {
+        let rule = rules.approval.as_ref().filter(|rule| rule.not.contains(&Excluded::Requester))?;
+        let approvers = policy.people.values().filter(|person| !person.roles.is_disjoint(&rule.roles)).count();
+        let others = policy.people.len() > approvers;
+        (approvers <= rule.count as usize && !others).then(|| {
+            format!(
+                "mind    {name}: nobody approves what they asked for, so a further person is needed to ask or to approve: \
+                 add them under `people`, then `sealift policy accept`"
+            )
+        })
+    };
+    policy.environments.iter().filter_map(words).collect()
 }
 
 /// The file of the public key that a new configuration names.

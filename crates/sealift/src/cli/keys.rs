@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Ends, Global};
 use crate::{
-    config::Config,
+    config::{self, Config},
     diagnostic::{Diagnostic, catalogue::Exit},
     failure, promotion_keys, session,
     shell::Shell,
@@ -58,8 +58,11 @@ fn generate(out: Option<PathBuf>, global: &Global, shell: &Shell) -> Ends {
             (private, public)
         }
         None => {
-            let config = session::configuration(shell, global)?;
-            (promotion_keys::usual_file(&config), config.directory.join("promotion.pub"))
+            // The file may name the key that is made here, so it need not be in order yet. One that is not there is an error.
+            let path = session::configuration_path(shell, global);
+            let Ok(text) = std::fs::read_to_string(&path) else { return made_nowhere(shell, global) };
+            let directory = path.parent().unwrap_or(Path::new(""));
+            (promotion_keys::beside(&directory.join(config::store_of(&text))), directory.join("promotion.pub"))
         }
     };
     let key = make(&private, &public).map_err(|d| vec![d])?;
@@ -78,6 +81,11 @@ fn generate(out: Option<PathBuf>, global: &Global, shell: &Shell) -> Ends {
     ];
     shell.print(&format!("{}\n", lines.join("\n")));
     Ok(Exit::Ok)
+}
+
+/// There is no configuration to make a key beside.
+fn made_nowhere(shell: &Shell, global: &Global) -> Ends {
+    session::configuration(shell, global).map(|_| Exit::Usage)
 }
 
 fn name_of(path: &Path) -> String {

@@ -151,10 +151,18 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, shell: &Shell) -
         Err(error) => return usage(&error, shell),
     };
     let global = cli.global.clone();
-    match dispatch(cli.command, &cli.global, shell).await {
+    let code = match dispatch(cli.command, &cli.global, shell).await {
         Ok(exit) => exit.code(),
         Err(diagnostics) => report(&diagnostics, &global, shell),
-    }
+    };
+    told(shell, code)
+}
+
+/// The exit code, unless the result could not be written: whoever reads half of it must not take it for the whole.
+fn told(shell: &Shell, code: u8) -> u8 {
+    let Some(why) = shell.stdout.broken() else { return code };
+    shell.tell(&format!("error: the output could not be written: {why}\n"));
+    Exit::Internal.code()
 }
 
 fn usage(error: &clap::Error, shell: &Shell) -> u8 {
@@ -167,7 +175,7 @@ fn usage(error: &clap::Error, shell: &Shell) -> u8 {
         Exit::Usage.code()
     } else {
         shell.print(&text);
-        Exit::Ok.code()
+        told(shell, Exit::Ok.code())
     }
 }
 

@@ -21,5 +21,5 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
-    approve::decide(shell, global, args.promotion, args.identity, (Decision::Reject, Some(args.reason))).await
+    approve::decide(shell, global, (args.promotion, true), args.identity, (Decision::Reject, Some(args.reason))).await
 }

@@ -27,7 +27,7 @@ pub struct Args {
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
-    let policy = session.same_policy().await.map_err(|d| vec![d])?;
+    let policy = session.accepted_policy(shell).await.map_err(|d| vec![d])?;
     let ledger = session.ledger().await.map_err(|d| vec![d])?;
     let named = session.named_release(&args.environment, &args.digest).map_err(|d| vec![d])?;
     let by_hand = named.is_some();

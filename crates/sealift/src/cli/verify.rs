@@ -26,7 +26,7 @@ pub struct Args {
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
-    session.same_policy().await.map_err(|d| vec![d])?;
+    session.accepted_policy(shell).await.map_err(|d| vec![d])?;
     let (passed, results) = record::verify(&session.book, &session.world, &(), &args.environment)
         .await
         .map_err(|e| vec![failure::of_engine(e)])?;

@@ -52,7 +52,8 @@ fn key(reader: &mut Reader, file: &Cursor<'_>) -> Option<PublicKey> {
         reader.push(file.fault("name the file of a public key, relative to this one"));
         return None;
     };
-    let read = keys::public_key(reader.directory(), name);
+    let read =
+        keys::public_key_or(reader.directory(), name, "make it: `sealift keys generate`, and name its public half");
     let pem = reader.keep(read.map_err(|fault| file.here(fault)))?;
     let key = PublicKey::from_canonical_pem(pem);
     reader.keep(key.map_err(|why| file.fault(why.to_string())))

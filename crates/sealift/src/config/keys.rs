@@ -64,8 +64,12 @@ fn inline(
 }
 
 /// The key in a file, in its one spelling.
-pub(super) fn public_key(directory: &Path, file: &str) -> Result<String, Fault> {
-    let next = "name the public key that `cosign generate-key-pair` wrote, relative to this file";
+fn public_key(directory: &Path, file: &str) -> Result<String, Fault> {
+    public_key_or(directory, file, "name the public key that `cosign generate-key-pair` wrote, relative to this file")
+}
+
+/// The same; `next` is what to do where there is none.
+pub(super) fn public_key_or(directory: &Path, file: &str, next: &'static str) -> Result<String, Fault> {
     let unreadable =
         |why: String| Fault::new(code::E0101, format!("cannot read the public key `{file}`: {why}")).next(next);
     let text = text(&directory.join(file), MAX_TEXT).map_err(unreadable)?;

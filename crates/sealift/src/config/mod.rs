@@ -122,6 +122,16 @@ impl Config {
     }
 }
 
+/// The log that the file names, relative to it, whatever else is wrong with the file: the key that it names may be about to be made.
+pub fn store_of(text: &str) -> PathBuf {
+    let root = node::parse(text).ok().filter(|_| text.len() <= MAX_BYTES);
+    let named = root.as_ref().and_then(|root| match &root.get("store")?.node.value {
+        Value::Text(text) => text.strip_prefix(SQLITE).filter(|path| !path.trim().is_empty()),
+        _ => None,
+    });
+    named.unwrap_or(USUAL_STORE).into()
+}
+
 /// What was read, before it is known whether all of it is right.
 struct Parts {
     policy: Policy,

@@ -49,7 +49,7 @@ impl Place {
         let (tools, means) = choose(shell, driver, &staging_registry).await?;
         std::fs::create_dir_all(directory.join("keys")).map_err(|error| failure::file("create", &directory, &error))?;
         let ports = free_ports().map_err(|error| failure::file("find free ports for", &directory, &error))?;
-        let mut inside = Shell { directory: directory.clone(), ..shell.clone() };
+        let mut inside = Shell { directory: directory.clone(), stdin_terminal: false, ..shell.clone() };
         // The person at the keyboard plays no part: the demo's people sign with the demo's keys.
         inside.variables.insert("HOME".to_owned(), directory.display().to_string());
         for name in ["SEALIFT_CONFIG", "SEALIFT_IDENTITY", "GITHUB_RUN_ID", "GITHUB_REPOSITORY"] {

@@ -211,6 +211,7 @@ fn attack_11_a_second_key_of_the_requester_is_the_same_person() {
     let place = Place::new();
     let (ana, eve) = (place.public_key("ana"), place.public_key("eve"));
     place.edit(&format!("ssh: \"{ana}\""), &format!("ssh: [\"{ana}\", \"{eve}\"]"));
+    place.edit("roles: [developer]", "roles: [platform-lead]");
     place.run(&["init"]).ends(0);
     place.build("1.0.0");
     place.to_staging();

@@ -101,6 +101,7 @@ fn explain(what: &str) -> String {
         stdout: Stream::new(out.clone()),
         stderr: Stream::new(out.clone()),
         stdout_terminal: None,
+        stdin_terminal: false,
         stderr_terminal: None,
         program: PathBuf::from("sealift"),
         wrap_log: None,

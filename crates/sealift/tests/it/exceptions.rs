@@ -134,3 +134,20 @@ fn a_freeze_by_the_week_is_in_a_place_that_is_known() {
     let asked = place.run(&["promote", "--to", "production", "--identity", "keys/bob"]);
     asked.ends(5).says("mostly");
 }
+
+#[test]
+fn freezes_that_overlap_are_overridden_together() {
+    let place = frozen("    freeze_override: {roles: [platform-lead], count: 2}");
+    place.run(&["freeze", "production", "--for", "2h", "--reason", "an incident"]).ends(0);
+    place.run(&["promote", "--to", "production", "--identity", "keys/bob"]).ends(5);
+    let sign = |key: &str| place.run(&["freeze", "override", "production", "--reason", "an outage", "--identity", key]);
+    sign("keys/ana").ends(0).says("the holidays").says("an incident").says("1 more must sign");
+    // One that comes later is signed by itself, by those who signed the others too.
+    place.run(&["freeze", "production", "--for", "3h", "--reason", "another"]).ends(0);
+    sign("keys/eve").ends(0).says("another");
+    sign("keys/ana").ends(0).says("another").says("is not stopped by this freeze");
+    place.run(&AGAIN).ends(5).says("waits for an approval");
+    place.run(&["approve", "--identity", "keys/ana"]).ends(0);
+    place.run(&AGAIN).ends(0);
+    place.audited();
+}

@@ -118,6 +118,7 @@ fn child() {
         stdout: Stream::new(std::io::stdout()),
         stderr: Stream::new(std::io::stderr()),
         stdout_terminal: None,
+        stdin_terminal: false,
         stderr_terminal: None,
         program: PathBuf::from(env!("CARGO_BIN_EXE_sealift")),
         wrap_log: Some(wrap),

@@ -284,6 +284,7 @@ environments:
             stdout: Stream::new(std::io::sink()),
             stderr: Stream::new(std::io::sink()),
             stdout_terminal: None,
+            stdin_terminal: false,
             stderr_terminal: None,
             program: env!("CARGO_BIN_EXE_sealift").into(),
             wrap_log: None,

@@ -106,8 +106,9 @@ fn who_asked_cannot_approve_and_who_does_not_say_who_he_is_cannot_ask() {
     assert_eq!(place.ledger().size, entries, "nothing was written");
     place.run(&["promote", "--to", "production", "--identity", "keys/eve"]).ends(2).says("E0604");
 
-    place.run(&["promote", "--to", "production", "--identity", "keys/ana"]).ends(5);
-    place.run(&["approve", "--identity", "keys/ana"]).ends(2).says("E0601");
+    // Ana is the only one who may approve, so she does not ask.
+    place.run(&["promote", "--to", "production", "--identity", "keys/ana"]).ends(2).says("E0612");
+    place.run(&ASK).ends(5);
     // Bob may ask, and has no role that may approve.
     place.run(&["approve", "--identity", "keys/bob"]).ends(2).says("E0601");
     place.run(&["approve", "--identity", "keys/eve"]).ends(2).says("E0604");

@@ -60,6 +60,8 @@ fn place(provider: &Provider) -> Place {
         "identities:\n  - {{issuer: \"{ISSUER}\", jwks: jwks.json, subjects: [\"repo:acme/web:*\"]}}\nenvironments:"
     );
     place.edit("environments:", &identities);
+    // Somebody is left to approve what ana asks for.
+    place.edit("roles: [developer]", "roles: [platform-lead]");
     place.run(&["init"]).ends(0);
     place.build("1.0.0");
     place.to_staging();
@@ -166,6 +168,37 @@ fn attack_27_what_proved_who_asks_once_proves_it_no_second_time() {
     place.run(&["cancel", &id, "--reason", "x"]).ends(0);
     // The token lies beside the log, where anybody may find it.
     ask(&place, &token).ends(2).says("it was asked with before");
+}
+
+/// The same token in the other spelling that its signature has.
+fn respelt(token: &str) -> String {
+    let order: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = BASE64.decode(signature).unwrap();
+    let mut borrow = 0;
+    for (byte, of) in signature[32..].iter_mut().zip(order).rev() {
+        let difference = i16::from(of) - i16::from(*byte) - borrow;
+        borrow = i16::from(difference < 0);
+        *byte = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    format!("{signed}.{}", BASE64.encode(signature))
+}
+
+#[test]
+fn attack_27_the_other_spelling_of_a_token_is_the_same_token() {
+    let provider = Provider::new();
+    let place = place(&provider);
+    let token = provider.token(&claims("bob-gh", 1));
+    let other = respelt(&token);
+    assert_ne!(token, other);
+    ask(&place, &token).ends(5);
+    let id = place.ledger().promotions.keys().last().unwrap().to_string();
+    place.run(&["cancel", &id, "--reason", "x"]).ends(0);
+    ask(&place, &other).ends(2).says("it was asked with before");
+    place.audited();
 }
 
 #[test]
