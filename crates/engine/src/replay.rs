@@ -243,3 +243,30 @@ fn bound(judgement: &Judgement, again: &[Judged], definition: Option<Digest>, di
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealift_domain::evidence::{Form, Origin};
+
+    use super::*;
+
+    #[test]
+    fn only_what_nothing_reads_may_be_without_its_bytes() {
+        let piece = |claim: Claim| Evidence {
+            digest: Digest::of(b"piece"),
+            form: Form::Document,
+            origin: Origin::Attached,
+            detached: None,
+            subjects: BTreeSet::new(),
+            configs: BTreeSet::new(),
+            signers: Vec::new(),
+            claim,
+            why_not: None,
+        };
+        let other = || piece(Claim::Other { kind: "application/x".to_owned() });
+        let none = BTreeSet::new();
+        assert!(was_kept(&piece(Claim::Signature), &none));
+        assert!(!was_kept(&other(), &none));
+        assert!(was_kept(&other(), &[Digest::of(b"piece")].into()), "the judgement says that it was kept");
+    }
+}
