@@ -11,6 +11,7 @@ use sealift_domain::{
 use crate::{
     book::{Book, Decision, Draft},
     error::EngineError,
+    gather::within_limits,
     places,
     ports::evidence::Found,
     world::World,
@@ -70,6 +71,9 @@ async fn put(book: &Book, recorded: EvidenceRecorded, bytes: Vec<u8>) -> Result<
         if before.is_some_and(|list| list.iter().any(|before| before.fact.object == recorded.object)) {
             return Ok(Decision::nothing(true));
         }
+        // What nobody will read is not taken: it would block every promotion of the artifact.
+        let sizes = before.into_iter().flatten().map(|before| before.fact.size).chain([recorded.size]);
+        within_limits(recorded.artifact, sizes).map_err(EngineError::Evidence)?;
         let draft = Draft { event: Event::EvidenceRecorded(recorded.clone()), evidence: vec![bytes.clone()] };
         Ok(Decision { drafts: vec![draft], value: false })
     })
@@ -93,16 +97,21 @@ fn fits(evidence: &Evidence, kind: EvidenceKind) -> Result<(), EngineError> {
         | (Claim::Vex(_), EvidenceKind::Vex) => true,
         _ => false,
     };
-    let is = match evidence.claim {
-        Claim::Signature => "a signature",
-        Claim::Provenance(_) => "provenance",
-        Claim::Sbom(_) => "an SBOM",
-        Claim::Scan(_) => "a scan",
-        Claim::Vex(_) => "a VEX document",
-        Claim::Tests(_) => "a test result",
-        Claim::Other { .. } | Claim::Unreadable { .. } => "something else",
+    let (is, instead) = match evidence.claim {
+        Claim::Provenance(_) => ("provenance", "provenance"),
+        Claim::Sbom(_) => ("an SBOM", "sbom"),
+        Claim::Scan(_) => ("a scan", "scan"),
+        Claim::Vex(_) => ("a VEX document", "vex"),
+        Claim::Tests(_) => ("a test result", "test"),
+        Claim::Signature | Claim::Other { .. } | Claim::Unreadable { .. } => {
+            let why = "it is a signature, and says nothing more: attach it to the image, `cosign sign` does";
+            return Err(EngineError::Evidence(why.to_owned()));
+        }
     };
-    if right { Ok(()) } else { Err(EngineError::Evidence(format!("it is {is}, and not handed in as that"))) }
+    if right {
+        return Ok(());
+    }
+    Err(EngineError::Evidence(format!("it is {is}: `sealift record {instead} IMAGE --file FILE` takes it")))
 }
 
 /// Whether it is about the artifact.

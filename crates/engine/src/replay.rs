@@ -1,12 +1,13 @@
 //! Repeating a judgement from the log alone: the stored evidence, under the stored policy, by the gates of this program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sealift_domain::{
     digest::Digest,
     entry::Leaf,
     event::Event,
+    evidence::{Claim, Evidence},
     gate::{ALL, Fact, Facts, Gates, Judged},
     name::ComponentName,
     policy::Policy,
@@ -125,7 +126,15 @@ pub async fn replay(book: &Book, world: &World, id: PromotionId) -> Result<Repla
     };
     let gates = gates_of(&recorded.policy, &promotion)?;
     let mut differences = Vec::new();
-    let facts = read_again(book, world, gates, &kept.facts).await?;
+    let (facts, gone) = read_again(book, world, gates, &kept.facts, &recorded.judgement.objects).await?;
+    if gone > 0 {
+        differences.push(Difference {
+            what: "evidence".to_owned(),
+            recorded: "kept beside the log".to_owned(),
+            now: if gone == 1 { "1 piece is gone".to_owned() } else { format!("{gone} pieces are gone") },
+            evaluator_changed: false,
+        });
+    }
     if facts != kept.facts {
         let now = env!("CARGO_PKG_VERSION");
         differences.push(Difference {
@@ -150,15 +159,29 @@ fn gates_of<'a>(policy: &'a Policy, promotion: &Promotion) -> Result<&'a Gates, 
         .ok_or_else(|| EngineError::UnknownEnvironment(promotion.to.clone()))
 }
 
-/// The facts with every piece of evidence read again from its bytes.
-async fn read_again(book: &Book, world: &World, gates: &Gates, kept: &Facts) -> Result<Facts, EngineError> {
+/// The facts with every piece of evidence read again from its bytes, and how many of them have no bytes any more. `objects` are
+/// those that the judgement says were kept.
+async fn read_again(
+    book: &Book,
+    world: &World,
+    gates: &Gates,
+    kept: &Facts,
+    objects: &BTreeSet<Digest>,
+) -> Result<(Facts, usize), EngineError> {
     let asks = gates.asks();
     let mut facts = kept.clone();
+    let mut gone = 0;
     for (name, component) in &mut facts.components {
         let Some(Fact::Known(evidence)) = &mut component.evidence else { continue };
         for piece in evidence.iter_mut() {
-            // What nothing reads was not kept either: that it was there is all that is known of it.
-            let Some(bytes) = book.object(piece.digest).await? else { continue };
+            let Some(bytes) = book.object(piece.digest).await? else {
+                gone += usize::from(was_kept(piece, objects));
+                continue;
+            };
+            if Digest::of(&bytes) != piece.digest {
+                let what = format!("what lies beside the log as {} has another digest", piece.digest);
+                return Err(EngineError::Log(LogError::Tampered { what, at: None }));
+            }
             let found = Found {
                 form: piece.form,
                 origin: piece.origin.clone(),
@@ -171,7 +194,12 @@ async fn read_again(book: &Book, world: &World, gates: &Gates, kept: &Facts) -> 
             }
         }
     }
-    Ok(facts)
+    Ok((facts, gone))
+}
+
+/// Whether the bytes of a piece of evidence were there once: only what nothing reads was never kept.
+fn was_kept(piece: &Evidence, objects: &BTreeSet<Digest>) -> bool {
+    objects.contains(&piece.digest) || !matches!(piece.claim, Claim::Other { .. })
 }
 
 fn unreadable(name: &ComponentName, why: &str) -> EngineError {
@@ -213,5 +241,32 @@ fn bound(judgement: &Judgement, again: &[Judged], definition: Option<Digest>, di
             now: now.to_string(),
             evaluator_changed: false,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_domain::evidence::{Form, Origin};
+
+    use super::*;
+
+    #[test]
+    fn only_what_nothing_reads_may_be_without_its_bytes() {
+        let piece = |claim: Claim| Evidence {
+            digest: Digest::of(b"piece"),
+            form: Form::Document,
+            origin: Origin::Attached,
+            detached: None,
+            subjects: BTreeSet::new(),
+            configs: BTreeSet::new(),
+            signers: Vec::new(),
+            claim,
+            why_not: None,
+        };
+        let other = || piece(Claim::Other { kind: "application/x".to_owned() });
+        let none = BTreeSet::new();
+        assert!(was_kept(&piece(Claim::Signature), &none));
+        assert!(!was_kept(&other(), &none));
+        assert!(was_kept(&other(), &[Digest::of(b"piece")].into()), "the judgement says that it was kept");
     }
 }

@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 
 use aws_lc_rs::{
     digest::{self, SHA256, SHA384},
+    encoding::{AsDer, PublicKeyX509Der},
     signature::{
         ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey,
         RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
@@ -115,7 +116,7 @@ impl PublicKey {
         Self::from_der(pem::read(text, LABEL, MAX_TEXT).ok_or(PublicKeyError::NotPem)?)
     }
 
-    /// Reads a key's DER.
+    /// Reads a key's DER. A point that is written otherwise than uncompressed is the same key.
     ///
     /// # Errors
     /// See [`PublicKeyError`].
@@ -123,7 +124,11 @@ impl PublicKey {
         let (kind, algorithms, key) = read(&der)?;
         let whole = kind == EDWARDS;
         let parse = |algorithm: &&'static dyn VerificationAlgorithm| parsed(*algorithm, key);
-        let verifiers = algorithms.iter().map(parse).collect::<Result<_, _>>()?;
+        let verifiers: Vec<ParsedPublicKey> = algorithms.iter().map(parse).collect::<Result<_, _>>()?;
+        let der = match verifiers.first() {
+            Some(verifier) if kind == EC => uncompressed(verifier)?,
+            _ => der,
+        };
         Ok(Self { verifiers, whole, der })
     }
 
@@ -140,7 +145,8 @@ impl PublicKey {
         signature::PublicKey::from_canonical_pem(self.to_pem())
     }
 
-    /// The SHA-256 of the key's DER, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
+    /// The SHA-256 of the key's DER, as `openssl pkey -pubin -outform DER | sha256sum` prints it for a point that is not
+    /// compressed.
     pub fn fingerprint(&self) -> Digest {
         Digest::of(&self.der)
     }
@@ -164,6 +170,13 @@ impl PublicKey {
         let Ok(digest) = digest::Digest::import_less_safe(digest.as_bytes(), &SHA256) else { return false };
         self.verifiers.iter().any(|verifier| verifier.verify_digest_sig(&digest, signature).is_ok())
     }
+}
+
+/// The one spelling of a key on a curve: its point can be written compressed, uncompressed or hybrid (SEC 1, section 2.3.3; RFC
+/// 5480, section 2.2), and who is asked not to be somebody must not become another one by that.
+fn uncompressed(key: &ParsedPublicKey) -> Result<Vec<u8>, PublicKeyError> {
+    let der: PublicKeyX509Der<'_> = key.as_der().map_err(|_| PublicKeyError::Damaged)?;
+    Ok(der.as_ref().to_vec())
 }
 
 fn parsed(algorithm: &'static dyn VerificationAlgorithm, key: &[u8]) -> Result<ParsedPublicKey, PublicKeyError> {
@@ -202,4 +215,35 @@ fn is_strong(key: &[u8]) -> bool {
     let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
     let unused = modulus.first().map_or(0, |first| first.leading_zeros() as usize);
     RSA_BITS.contains(&(modulus.len() * 8 - unused))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(body: &str) -> String {
+        format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+    }
+
+    /// Made with `openssl ec -pubout -conv_form …`: of each key all the spellings that OpenSSL knows.
+    #[test]
+    fn a_key_has_one_spelling_however_its_point_is_written() {
+        let p256 = [
+            "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEQBFjuRgoknQctCJfvYno4lQe3DuU\nb+yjcu4Otr0pGxyMkiU23SmRRa1ne+DhAfAsBwExHPAHVcRGuGASYkY8bw==",
+            "MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgADQBFjuRgoknQctCJfvYno4lQe3DuU\nb+yjcu4Otr0pGxw=",
+        ];
+        let p384 = [
+            "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEu7VIzKLwW+XmNpkLxMdA6lDDdgAOCXp4\ns3hzh5HqTlsink23h54sajHWVhjIhP+Ks2a/ANbkha6jaavvRa5mPxBlh9sRAyBN\n5NKGKVmHjT7/TDoHyRboOaeZsmZiv0b6",
+            "MEYwEAYHKoZIzj0CAQYFK4EEACIDMgACu7VIzKLwW+XmNpkLxMdA6lDDdgAOCXp4\ns3hzh5HqTlsink23h54sajHWVhjIhP+K",
+        ];
+        for [usual, compressed] in [p256, p384] {
+            let key = PublicKey::from_pem(&pem(usual)).unwrap();
+            assert_eq!(key.to_pem(), pem(usual), "what OpenSSL writes unasked is the one spelling");
+            let same = PublicKey::from_pem(&pem(compressed)).unwrap();
+            assert_eq!((same.to_pem(), same.fingerprint()), (key.to_pem(), key.fingerprint()));
+        }
+        let hybrid = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAHQBFjuRgoknQctCJfvYno4lQe3DuU\nb+yjcu4Otr0pGxyMkiU23SmRRa1ne+DhAfAsBwExHPAHVcRGuGASYkY8bw==";
+        let hybrid = PublicKey::from_pem(&pem(hybrid)).map(|key| key.to_pem());
+        assert!(hybrid.is_err() || hybrid == Ok(pem(p256[0])), "it is refused, or it is the same key");
+    }
 }

@@ -116,8 +116,10 @@ impl Read {
         Self { subjects, configs: BTreeSet::new(), signers: Vec::new(), claim: Claim::Signature, why_not: None }
     }
 
-    fn unsigned(self) -> Self {
-        self.signed(Err(NOBODY))
+    /// Something that has no place for a signature. If it cannot be read, that is what is the matter with it.
+    fn unsigned(mut self) -> Self {
+        self.why_not.get_or_insert_with(|| NOBODY.to_owned());
+        self
     }
 
     /// With its signers, or why there are none; that comes first, for what nobody signed matters to nobody.

@@ -88,7 +88,7 @@ impl Allowance {
         } else {
             return Ok(());
         };
-        Err(error(RegistryErrorKind::Malformed, format!("{what} cannot be used: {why}")))
+        Err(error(RegistryErrorKind::Malformed, format!("{what} cannot be used: {why}; delete it there if it does not belong there")))
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn judge(facts: &Facts) -> Finding {
     // A rollback, and the first environment, have no environment before; there `verified` and `same_digest` decide.
     let before = match &facts.path.declared {
         Some(before) if facts.kind != Kind::Rollback => before,
-        _ => return Finding::pass("named by hand, and on record"),
+        _ => return Finding::pass("named by hand; what is on record of it, `verified` and `same_digest` say"),
     };
     match &facts.verified_there {
         Some(verified) if verified == named => Finding::pass("named by hand, and equal to the verified one"),

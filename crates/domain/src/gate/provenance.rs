@@ -124,6 +124,8 @@ fn proven(
         true => groups.iter().flatten().copied().collect(),
         false => image.platforms.iter().flat_map(|p| believed.of(p)).chain(groups.iter().flatten().copied()).collect(),
     };
+    one_source(name, &about)?;
+    one_builder(config.builder.as_deref(), name, &about)?;
     let commit = one_commit(name, &about)?;
     for group in &groups {
         right_one(config, name, group)?;
@@ -144,26 +146,15 @@ fn proven(
     Ok(resting_on(Finding::pass(format!("{name}: commit {} {how}", short(&commit))), digests))
 }
 
-/// The one commit that all that is believed agrees on. A certificate's word goes before the predicate's.
+const DISTRUST: &str = "do not trust this build; find out who made the provenance";
+
+/// The one commit that all that is believed agrees on.
 fn one_commit(name: &ComponentName, about: &[&Piece<'_, Provenance>]) -> Result<String, Finding> {
     let mut commits = BTreeSet::new();
     for piece in about {
-        let certificate = certificate(piece);
-        let certified = certificate.and_then(|certificate| certificate.commit.as_deref());
-        let source = piece.claim.source.as_deref();
-        if let (Some(certified), Some(said)) = (certificate.and_then(|c| c.repository.as_deref()), source)
-            && !same_repository(certified, said)
-        {
-            let reason = format!(
-                "the provenance of {name} contradicts itself: its certificate says {}, it says {}",
-                shown(certified),
-                shown(said)
-            );
-            return Err(Finding::error(reason, "do not trust this build; find out who made the provenance"));
-        }
+        let certified = certificate(piece).and_then(|certificate| certificate.commit.as_deref());
         commits.extend(certified.into_iter().chain(piece.claim.commit.as_deref()).map(str::to_ascii_lowercase));
     }
-    let remedy = "do not trust this build; find out who made the provenance";
     match commits.len() {
         0 => Err(Finding::fail(
             format!("the provenance of {name} says no commit"),
@@ -174,9 +165,80 @@ fn one_commit(name: &ComponentName, about: &[&Piece<'_, Provenance>]) -> Result<
             let commits: Vec<&str> = commits.iter().map(|commit| short(commit)).collect();
             Err(Finding::error(
                 format!("what is proven of {name} contradicts itself: commits {}", shown(&commits.join(" and "))),
-                remedy,
+                DISTRUST,
             ))
         }
+    }
+}
+
+/// Whether all that is believed names one repository: every document the one that its certificate names, and the same as others.
+fn one_source(name: &ComponentName, about: &[&Piece<'_, Provenance>]) -> Result<(), Finding> {
+    let mut first: Option<&str> = None;
+    for piece in about {
+        let certified = certificate(piece).and_then(|certificate| certificate.repository.as_deref());
+        let said = piece.claim.source.as_deref();
+        if let (Some(certified), Some(said)) = (certified, said)
+            && !same_repository(certified, said)
+        {
+            let reason = format!(
+                "the provenance of {name} contradicts itself: its certificate says {}, it says {}",
+                shown(certified),
+                shown(said)
+            );
+            return Err(Finding::error(reason, DISTRUST));
+        }
+        match (first, certified.or(said)) {
+            (Some(one), Some(other)) if !same_repository(one, other) => {
+                let reason = format!(
+                    "what is proven of {name} contradicts itself: it was built from {} and from {}",
+                    shown(one),
+                    shown(other)
+                );
+                return Err(Finding::error(reason, DISTRUST));
+            }
+            (None, source) => first = source,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether every document that is believed fits the builder that is asked for, in its predicate and in its certificate.
+fn one_builder(wanted: Option<&str>, name: &ComponentName, about: &[&Piece<'_, Provenance>]) -> Result<(), Finding> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let mut wrong = None;
+    let mut right = false;
+    for piece in about {
+        let certified = certificate(piece).and_then(|certificate| certificate.builder.as_deref());
+        let said = piece.claim.builder.as_deref();
+        let fits = |builder: &str| matches(wanted, builder);
+        // The certificate authority vouches for its workflow; a predicate may name the machines instead, but not claim more.
+        if let (Some(certified), Some(said)) = (certified, said)
+            && fits(said)
+            && !fits(certified)
+        {
+            let reason = format!(
+                "the provenance of {name} contradicts itself: its certificate says it was built by {}, it says {}",
+                shown(certified),
+                shown(said)
+            );
+            return Err(Finding::error(reason, DISTRUST));
+        }
+        match certified.or(said) {
+            Some(builder) if fits(builder) => right = true,
+            Some(other) => wrong = Some(other),
+            None => {}
+        }
+    }
+    match wrong {
+        Some(other) if right => {
+            let reason = format!(
+                "what is proven of {name} contradicts itself: one document says it was built by {}, and another fits {wanted}",
+                shown(other)
+            );
+            Err(Finding::error(reason, DISTRUST))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -196,10 +258,9 @@ fn wrong(config: &Written, piece: &Piece<'_, Provenance>) -> Option<String> {
     let certificate = certificate(piece);
     let certified = |of: fn(&Certificate) -> Option<&str>| certificate.and_then(of);
     if let Some(wanted) = &config.builder {
-        let builders = [piece.claim.builder.as_deref(), certified(|c| c.builder.as_deref())];
-        let mut said = builders.into_iter().flatten();
-        if !said.clone().any(|builder| matches(wanted, builder)) {
-            let who = said.next().map_or_else(|| "nobody who is named".to_owned(), shown);
+        let said = certified(|c| c.builder.as_deref()).or(piece.claim.builder.as_deref());
+        if !said.is_some_and(|builder| matches(wanted, builder)) {
+            let who = said.map_or_else(|| "nobody who is named".to_owned(), shown);
             return Some(format!("was built by {who}, not by {wanted}"));
         }
     }

@@ -1,6 +1,6 @@
 //! The image is signed by somebody who is trusted.
 
-use super::{Asks, ComponentFacts, Fact, Facts, Finding};
+use super::{Asks, ComponentFacts, Fact, Facts, Finding, words::shown};
 use crate::{
     evidence::{Claim, Evidence, Trust},
     name::ComponentName,
@@ -67,9 +67,17 @@ fn not_by_ours(
     evidence: &[Evidence],
 ) -> Finding {
     let kinds = evidence.iter().filter_map(|evidence| match &evidence.claim {
-        Claim::Other { kind } | Claim::Unreadable { kind } if is_signature(kind) => Some(kind.as_str()),
+        Claim::Other { kind } if is_signature(kind) => Some(kind.as_str()),
         _ => None,
     });
+    let damaged = evidence.iter().find_map(|evidence| match &evidence.claim {
+        Claim::Unreadable { kind } if is_signature(kind) => Some(evidence.why_not.as_deref().unwrap_or("it is damaged")),
+        _ => None,
+    });
+    if let ([], Some(why)) = (signatures, damaged) {
+        let reason = format!("what should be a signature of {name} cannot be read: {}", shown(why));
+        return Finding::error(reason, remedy(config, component));
+    }
     let unread = kinds.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
     match (signatures, unread.is_empty()) {
         ([], true) => Finding::fail(format!("{name} is not signed"), remedy(config, component)),
@@ -117,7 +125,8 @@ impl ComponentFacts {
             Some(Fact::Missing) => Ok(&[]),
             Some(Fact::Unreadable(why)) => Err(Finding::error(
                 format!("what is said of {name} cannot be read: {why}"),
-                "check the registry and your credentials (`sealift look`), then run the command again",
+                "check the registry and your credentials (`sealift look`), and what was handed in (`sealift audit verify`), then run the \
+                 command again",
             )),
             None => Err(Finding::error(format!("no evidence about {name} was looked for"), "run the command again")),
         }

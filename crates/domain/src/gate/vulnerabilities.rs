@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::newest::is_in_the_future;
 use self::{newest::newest, vex::Waivers};
 use super::{
     Asks, ComponentFacts, Facts, Finding,

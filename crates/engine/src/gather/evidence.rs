@@ -23,8 +23,10 @@ use crate::{
     world::World,
 };
 
-/// The most pieces that were handed in for one artifact that are read, the newest of them.
-const HANDED_IN: usize = 64;
+/// The most pieces that may be handed in for one artifact. All of them are read or none: what is left out might be what counts.
+pub(crate) const HANDED_IN: usize = 256;
+/// The most bytes that may be handed in for one artifact.
+pub(crate) const HANDED_IN_BYTES: u64 = 128 << 20;
 
 /// Evidence about one image, and the bytes that it was read from.
 #[derive(Clone, Debug, Default)]
@@ -150,6 +152,22 @@ fn read_found(world: &World, found: Vec<Found>, trusts: &[&Trust]) -> Result<Rea
     Ok(Read { evidence, bodies })
 }
 
+/// Whether so many pieces of these sizes, in bytes, may be handed in for one artifact.
+///
+/// # Errors
+/// Why not, for people.
+pub(crate) fn within_limits(artifact: Digest, sizes: impl Iterator<Item = u64>) -> Result<(), String> {
+    let (pieces, bytes) = sizes.fold((0, 0_u64), |(pieces, bytes), size| (pieces + 1, bytes.saturating_add(size)));
+    if pieces <= HANDED_IN && bytes <= HANDED_IN_BYTES {
+        return Ok(());
+    }
+    let most = HANDED_IN_BYTES >> 20;
+    Err(format!(
+        "{pieces} pieces of evidence with {bytes} bytes were handed in for {artifact}; at most {HANDED_IN} pieces with {most} MiB \
+         are read, and none is left out: promote a new build, and hand in fewer for it"
+    ))
+}
+
 /// What was handed in to the log for an image or one of its platforms.
 async fn handed_in(
     book: &Book,
@@ -160,12 +178,18 @@ async fn handed_in(
     trusts: &[&Trust],
 ) -> Result<Read, String> {
     let others = platforms.iter().filter(|digest| **digest != image);
-    let recorded = std::iter::once(&image).chain(others).filter_map(|digest| ledger.evidence.get(digest));
+    let all = std::iter::once(&image).chain(others);
+    let recorded: Vec<_> = all.filter_map(|digest| Some((digest, ledger.evidence.get(digest)?))).collect();
+    for (artifact, list) in &recorded {
+        within_limits(**artifact, list.iter().map(|recorded| recorded.fact.size))?;
+    }
     let mut found = Vec::new();
-    for recorded in recorded.flat_map(|list| list.iter().rev().take(HANDED_IN)) {
+    for recorded in recorded.iter().flat_map(|(_, list)| list.iter().rev()) {
         let object = recorded.fact.object;
         let bytes = book.object(object).await.map_err(|error| error.to_string())?;
-        let Some(bytes) = bytes else { return Err(format!("{object} was handed in, and is no longer beside the log")) };
+        let Some(bytes) = bytes else {
+            return Err(format!("{object} was handed in, and is no longer beside the log: `sealift audit verify`"));
+        };
         if Digest::of(&bytes) != object {
             return Err(format!("what lies beside the log as {object} has another digest: `sealift audit verify`"));
         }
@@ -173,4 +197,21 @@ async fn handed_in(
         found.push(Found { form: recorded.fact.form, origin, bytes: bytes.into(), detached: None });
     }
     read_found(world, found, trusts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_is_read_is_an_error_and_never_cut() {
+        let artifact = Digest::of(b"image");
+        let limits = |pieces: usize, size: u64| within_limits(artifact, std::iter::repeat_n(size, pieces));
+        assert_eq!(limits(0, 0), Ok(()));
+        assert_eq!(limits(HANDED_IN, HANDED_IN_BYTES / HANDED_IN as u64), Ok(()));
+        for (pieces, size) in [(HANDED_IN + 1, 1), (2, HANDED_IN_BYTES / 2 + 1), (2, u64::MAX)] {
+            let why = limits(pieces, size).unwrap_err();
+            assert!(why.contains(&artifact.to_string()) && why.contains("at most 256 pieces with 128 MiB"), "{why}");
+        }
+    }
 }

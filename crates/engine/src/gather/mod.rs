@@ -24,6 +24,7 @@ use crate::{
     world::World,
 };
 
+pub(crate) use evidence::within_limits;
 pub use evidence::{Read, read};
 
 /// What the world says about a promotion.

@@ -2,8 +2,9 @@
 //! `specs/COSIGN_VULN_ATTESTATION_SPEC.md`).
 //!
 //! `scanner.result` is the report as the scanner wrote it. What it says of itself counts where the frame is silent, and
-//! a report in a form that is not known leaves the findings unknown.
+//! of two dates the older one: a frame must not make an old report young. A report in a form that is not known leaves the findings unknown.
 
+use jiff::Timestamp;
 use sealift_domain::evidence::{Claim, Scan};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -62,6 +63,11 @@ pub(super) fn scan(uri: Option<Kept>, version: Option<Kept>, db: Option<Database
     }
 }
 
+/// The older of two dates, or the only one.
+fn older(frame: Option<Timestamp>, report: Option<Timestamp>) -> Option<Timestamp> {
+    [frame, report].into_iter().flatten().min()
+}
+
 impl Predicate<'_> {
     /// What it says.
     pub(super) fn read(self) -> Result<Read, Reason> {
@@ -81,8 +87,8 @@ impl Predicate<'_> {
             if scan.scanner.is_empty() {
                 scan.scanner = inner.scanner;
             }
-            scan.scanned_at = scan.scanned_at.or(inner.scanned_at);
-            scan.database_at = scan.database_at.or(inner.database_at);
+            scan.scanned_at = older(scan.scanned_at, inner.scanned_at);
+            scan.database_at = older(scan.database_at, inner.database_at);
             scan.findings = inner.findings;
         }
         let why_not = match scan.findings {

@@ -1,7 +1,9 @@
 //! Reports of Grype, JSON (anchore/grype, `grype/presenter/models`).
 //!
 //! `source.target.repoDigests` can be the index of an image of several platforms, of which one was scanned;
-//! `manifestDigest` and `imageID` say which. Matches that Grype was told to ignore are not in `matches`.
+//! `manifestDigest` and `imageID` say which. What Grype was told to ignore stands in
+//! `ignoredMatches` and not in `matches`. It is a finding all the same: what does not matter is for those to say whom the
+//! policy trusts with that.
 
 use sealift_domain::evidence::{Claim, Finding, Scan, Severity};
 use serde::{Deserialize, Deserializer};
@@ -18,6 +20,8 @@ use super::{
 #[derive(Deserialize)]
 pub(super) struct Report<'a> {
     matches: Option<Matches>,
+    #[serde(rename = "ignoredMatches")]
+    ignored: Option<Matches>,
     #[serde(borrow)]
     source: Option<Source<'a>>,
     descriptor: Option<Descriptor>,
@@ -106,7 +110,7 @@ impl<'de> Deserialize<'de> for Matches {
             if found.len() == MAX_FINDINGS {
                 return Err(TOO_MANY_FINDINGS);
             }
-            found.push(one.finding());
+            found.push(one.finding()?);
             Ok(())
         })?;
         Ok(Self(found))
@@ -114,19 +118,19 @@ impl<'de> Deserialize<'de> for Matches {
 }
 
 impl Match<'_> {
-    fn finding(self) -> Finding {
+    fn finding(self) -> Result<Finding, Reason> {
         let Vulnerability { id, severity, fix } = self.vulnerability;
         let id = id.0;
         let fix = fix.filter(|fix| fix.state.as_deref() == Some("fixed"));
-        Finding {
+        Ok(Finding {
             aliases: items(self.related).into_iter().map(|related| related.id.0).filter(|alias| *alias != id).collect(),
             id,
-            severity: severity.map_or(Severity::Unknown, |word| severity::of_word(&word)),
+            severity: severity.map_or(Ok(Severity::Unknown), |word| severity::of_word(&word))?,
             package: self.artifact.name.0,
             version: self.artifact.version.unwrap_or_default().0,
             purl: said(self.artifact.purl),
             fixed_in: fix.and_then(|fix| said(items(fix.versions).into_iter().next())),
-        }
+        })
     }
 }
 
@@ -137,6 +141,13 @@ impl Report<'_> {
         let target = self.source.and_then(|source| source.target?.0);
         let database = descriptor.db.and_then(|db| db.0);
         let built = database.and_then(|db| moment(db.built).or_else(|| moment(db.status?.0?.built)));
+        let mut findings = self.matches.map(|matches| matches.0);
+        if let (Some(findings), Some(Matches(mut ignored))) = (&mut findings, self.ignored) {
+            findings.append(&mut ignored);
+            if findings.len() > MAX_FINDINGS {
+                return Err(TOO_MANY_FINDINGS);
+            }
+        }
         let scan = Scan {
             scanner: match descriptor.version.and_then(|version| version.0) {
                 Some(version) => format!("Grype {version}"),
@@ -144,7 +155,7 @@ impl Report<'_> {
             },
             scanned_at: moment(descriptor.timestamp),
             database_at: built,
-            findings: self.matches.map(|matches| matches.0),
+            findings,
         };
         let mut read = Read { claim: Claim::Scan(scan), ..Read::default() };
         if let Some(target) = target {

@@ -78,7 +78,7 @@ impl Entry<'_> {
         Ok(Finding {
             id: id.0,
             aliases: Default::default(),
-            severity: worst(items(ratings)),
+            severity: worst(items(ratings))?,
             package: String::new(),
             version: String::new(),
             purl: None,
@@ -88,9 +88,10 @@ impl Entry<'_> {
 }
 
 /// The worst severity that is known; unknown if none is.
-fn worst(ratings: Vec<Rating<'_>>) -> Severity {
-    let known = ratings.iter().map(|rating| severity::of_text(&rating.score));
-    known.filter(|severity| *severity != Severity::Unknown).max().unwrap_or_default()
+fn worst(ratings: Vec<Rating<'_>>) -> Result<Severity, Reason> {
+    let read = ratings.iter().map(|rating| severity::of_text(&rating.score));
+    let read = read.collect::<Result<Vec<_>, _>>()?;
+    Ok(read.into_iter().filter(|severity| *severity != Severity::Unknown).max().unwrap_or_default())
 }
 
 impl Predicate {

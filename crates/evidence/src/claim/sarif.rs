@@ -1,7 +1,8 @@
 //! Reports in SARIF 2.1.0 (OASIS, "Static Analysis Results Interchange Format", sections 3.14, 3.19, 3.27, 3.49).
 //!
 //! How bad a result is stands in its rule: `properties.security-severity`, a CVSS score, as Trivy, Grype and CodeQL
-//! write it. A result without one is of unknown severity, whatever its `level`. A suppressed result is a finding all
+//! write it. Where there is none, the `level` counts: that of the result, else the rule's `defaultConfiguration.level`, else
+//! `warning` (section 3.27.10). An `error` is high, a `warning` medium, a `note` low, and `none` unknown. A suppressed result is a finding all
 //! the same: what does not matter is for those to say whom the policy trusts with that.
 
 use std::{borrow::Cow, collections::HashMap};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use super::{
     Read,
     either::{IfObject, Shown},
-    read::{Kept, List, MAX_FINDINGS, Reason, TOO_MANY_FINDINGS, Text, Time, each, items, keep, moment},
+    read::{Kept, List, MAX_FINDINGS, Reason, TOO_MANY_FINDINGS, Text, Time, each, items, keep, moment, refuse},
     severity,
 };
 
@@ -63,13 +64,35 @@ struct Component<'a> {
 
 /// The rules of a component, in their order.
 #[derive(Default)]
-struct Rules<'a>(Vec<(Cow<'a, str>, Severity)>);
+struct Rules<'a>(Vec<(Cow<'a, str>, Rated)>);
+
+/// How bad what a rule finds is: by its score, and by its level where it has no score.
+#[derive(Clone, Copy, Default)]
+struct Rated {
+    score: Option<Severity>,
+    level: Option<Severity>,
+}
+
+impl Rated {
+    /// The worse of two rules of one name; a score goes before a level.
+    fn or_worse(self, other: Self) -> Self {
+        Self { score: self.score.max(other.score), level: self.level.max(other.level) }
+    }
+}
 
 #[derive(Deserialize)]
 struct Rule<'a> {
     #[serde(borrow)]
     id: Text<'a>,
     properties: Option<IfObject<Properties>>,
+    #[serde(rename = "defaultConfiguration", borrow)]
+    usual: Option<IfObject<Usual<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Usual<'a> {
+    #[serde(borrow)]
+    level: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +119,8 @@ struct Found<'a> {
     #[serde(borrow)]
     kind: Option<Text<'a>>,
     #[serde(borrow)]
+    level: Option<Text<'a>>,
+    #[serde(borrow)]
     message: Option<IfObject<Message<'a>>>,
 }
 
@@ -121,8 +146,8 @@ impl<'de> Deserialize<'de> for Score {
                 f.write_str("a score")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Score, E> {
-                Ok(Score(severity::of_text(text)))
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Score, E> {
+                severity::of_text(text).map(Score).map_err(refuse)
             }
 
             fn visit_f64<E>(self, score: f64) -> Result<Score, E> {
@@ -145,7 +170,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Rules<'a> {
                 return Err("it has more than 100000 rules");
             }
             let score = rule.properties.and_then(|properties| properties.0?.severity);
-            rules.push((rule.id.0, score.map_or(Severity::Unknown, |score| score.0)));
+            let level = rule.usual.and_then(|usual| usual.0?.level).map(|level| of_level(&level)).transpose()?;
+            rules.push((rule.id.0, Rated { score: score.map(|score| score.0), level }));
             Ok(())
         })?;
         Ok(Self(rules))
@@ -217,10 +243,10 @@ impl Tool<'_> {
         let driver = self.driver.rules.unwrap_or_default().0;
         let extensions = items(self.extensions);
         let more = extensions.iter().flat_map(|component| component.rules.iter().flat_map(|rules| &rules.0));
-        let mut worst: HashMap<&str, Severity> = HashMap::new();
-        for (id, severity) in driver.iter().chain(more) {
-            let of_rule = worst.entry(id).or_insert(*severity);
-            *of_rule = (*of_rule).max(*severity);
+        let mut worst: HashMap<&str, Rated> = HashMap::new();
+        for (id, rated) in driver.iter().chain(more) {
+            let of_rule = worst.entry(id).or_default();
+            *of_rule = of_rule.or_worse(*rated);
         }
         for result in results.0 {
             if findings.len() == MAX_FINDINGS {
@@ -229,11 +255,24 @@ impl Tool<'_> {
             let by_index = result.index.and_then(|index| driver.get(usize::try_from(index).ok()?));
             let id = result.id.or(result.rule.and_then(|rule| rule.id)).map(|id| id.0);
             let id = id.or(by_index.map(|rule| rule.0.clone())).ok_or("a result does not say which rule it is of")?;
-            let severity = worst.get(&*id).copied().or(by_index.map(|rule| rule.1)).unwrap_or_default();
+            let rated = worst.get(&*id).copied().or(by_index.map(|rule| rule.1)).unwrap_or_default();
+            let level = result.level.map(|level| of_level(&level)).transpose()?;
+            let severity = rated.score.or(level).or(rated.level).unwrap_or(Severity::Medium);
             let message = result.message.and_then(|message| message.0?.text).unwrap_or_default();
             findings.push(finding(&id, severity, &message)?);
         }
         Ok(())
+    }
+}
+
+/// How bad a level is (section 3.27.10).
+fn of_level(level: &str) -> Result<Severity, Reason> {
+    match level {
+        "error" => Ok(Severity::High),
+        "warning" => Ok(Severity::Medium),
+        "note" => Ok(Severity::Low),
+        "none" => Ok(Severity::Unknown),
+        _ => Err("a level in it is none that SARIF knows"),
     }
 }
 

@@ -2,8 +2,18 @@
 
 use sealift_domain::evidence::Severity;
 
-/// A severity as a word, in whatever case. A word that nobody knows is [`Severity::Unknown`].
-pub(super) fn of_word(word: &str) -> Severity {
+use super::read::Reason;
+
+const NOT_UNDERSTOOD: Reason = "a severity in it is not understood";
+/// The words by which scanners say that nobody has rated it.
+const UNRATED: &[&str] =
+    &["", "unknown", "none", "unspecified", "undefined", "not available", "n/a", "untriaged", "not yet assigned"];
+
+/// A severity as a word, in whatever case.
+///
+/// # Errors
+/// If it is no word that is known: a report that is read in part would say less than its maker did.
+pub(super) fn of_word(word: &str) -> Result<Severity, Reason> {
     let known = [
         ("critical", Severity::Critical),
         ("high", Severity::High),
@@ -13,8 +23,10 @@ pub(super) fn of_word(word: &str) -> Severity {
         ("low", Severity::Low),
         ("negligible", Severity::Negligible),
     ];
+    let word = word.trim();
     let of = |(name, severity): &(&str, Severity)| word.eq_ignore_ascii_case(name).then_some(*severity);
-    known.iter().find_map(of).unwrap_or_default()
+    let unrated = || UNRATED.iter().any(|unrated| word.eq_ignore_ascii_case(unrated)).then_some(Severity::Unknown);
+    known.iter().find_map(of).or_else(unrated).ok_or(NOT_UNDERSTOOD)
 }
 
 /// A severity as a CVSS score (CVSS 3.1, section 5; the same bands are those of `security-severity` in SARIF). A score
@@ -30,8 +42,11 @@ pub(super) fn of_score(score: f64) -> Severity {
 }
 
 /// A severity as a text that is either.
-pub(super) fn of_text(text: &str) -> Severity {
-    text.trim().parse().map_or_else(|_| of_word(text.trim()), of_score)
+///
+/// # Errors
+/// As for [`of_word`].
+pub(super) fn of_text(text: &str) -> Result<Severity, Reason> {
+    text.trim().parse().map_or_else(|_| of_word(text), |score| Ok(of_score(score)))
 }
 
 #[cfg(test)]
@@ -52,11 +67,16 @@ mod tests {
             ("3.9", Severity::Low),
             ("0.1", Severity::Low),
             ("negligible", Severity::Negligible),
+            (" CRITICAL\n", Severity::Critical),
         ] {
-            assert_eq!(of_text(text), severity, "{text}");
+            assert_eq!(of_text(text), Ok(severity), "{text}");
         }
-        for text in ["", "0", "0.0", "-1", "11", "NaN", "inf", "none", "UNKNOWN", "hoch", "9,8"] {
-            assert_eq!(of_text(text), Severity::Unknown, "{text}");
+        for text in ["", "0", "0.0", "-1", "11", "NaN", "inf", "none", " UNKNOWN ", "untriaged"] {
+            assert_eq!(of_text(text), Ok(Severity::Unknown), "{text}");
+        }
+        for text in ["hoch", "9,8", "catastrophic", "critical!"] {
+            assert_eq!(of_text(text), Err(NOT_UNDERSTOOD), "{text}");
+            assert_eq!(of_word(text), Err(NOT_UNDERSTOOD), "{text}");
         }
     }
 }

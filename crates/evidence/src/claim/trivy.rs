@@ -1,6 +1,11 @@
 //! Reports of Trivy, JSON, schema version 2 (aquasecurity/trivy, `pkg/types/report.go`).
 //!
-//! Trivy leaves out what is empty. A result of packages without vulnerabilities says that none was found there; a report
+//! What Trivy was told to ignore, by a file of its own or by a VEX document, stands in `ExperimentalModifiedFindings` of the
+//! result (`--show-suppressed`). It is a finding all the same, whatever its status: what does not matter is for those to say
+//! whom the policy trusts with that.
+//!
+//! Trivy leaves out what is empty. A result of packages (`Class` is `os-pkgs` or
+//! `lang-pkgs`) without `Vulnerabilities` is how it writes that none was found there, and is read so; a report
 //! without any such result says nothing, because it looks the same whether there were no packages or nobody looked.
 //!
 //! `Metadata.RepoDigests` is what was asked for, which for an image of several platforms is the index, though one
@@ -10,6 +15,7 @@ use std::collections::BTreeSet;
 
 use sealift_domain::evidence::{Claim, Finding, Scan, Severity};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::{
     Read,
@@ -72,6 +78,22 @@ struct OneResult<'a> {
     #[serde(borrow)]
     class: Option<Text<'a>>,
     vulnerabilities: Option<Vulnerabilities>,
+    #[serde(rename = "ExperimentalModifiedFindings")]
+    modified: Option<Modified>,
+}
+
+/// The vulnerabilities among what was modified.
+#[derive(Default)]
+struct Modified(Vec<Finding>);
+
+/// Something of which the scanner was told how it is to be taken. Of what type it is, comes before it or after it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ModifiedFinding<'a> {
+    #[serde(rename = "Type", borrow)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    finding: Option<&'a RawValue>,
 }
 
 #[derive(Default)]
@@ -104,12 +126,36 @@ impl<'de> Deserialize<'de> for Results {
         each(deserializer, |result: OneResult<'de>| {
             results.looked |= match result.class.as_deref() {
                 Some("os-pkgs" | "lang-pkgs") => true,
-                _ => result.vulnerabilities.is_some(),
+                _ => {
+                    result.vulnerabilities.is_some()
+                        || result.modified.as_ref().is_some_and(|modified| !modified.0.is_empty())
+                }
             };
             results.findings.append(&mut result.vulnerabilities.unwrap_or_default().0);
+            results.findings.append(&mut result.modified.unwrap_or_default().0);
             if results.findings.len() > MAX_FINDINGS { Err(TOO_MANY_FINDINGS) } else { Ok(()) }
         })?;
         Ok(results)
+    }
+}
+
+impl<'de> Deserialize<'de> for Modified {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut found = Vec::new();
+        each(deserializer, |modified: ModifiedFinding<'de>| {
+            if modified.kind.is_some_and(|kind| &*kind != "vulnerability") {
+                return Ok(());
+            }
+            if found.len() == MAX_FINDINGS {
+                return Err(TOO_MANY_FINDINGS);
+            }
+            let finding = modified.finding.map_or("null", RawValue::get);
+            let finding: Vulnerability<'de> =
+                serde_json::from_str(finding).map_err(|_| "a finding that was ignored cannot be read")?;
+            found.push(finding.finding()?);
+            Ok(())
+        })?;
+        Ok(Self(found))
     }
 }
 
@@ -120,7 +166,7 @@ impl<'de> Deserialize<'de> for Vulnerabilities {
             if found.len() == MAX_FINDINGS {
                 return Err(TOO_MANY_FINDINGS);
             }
-            found.push(vulnerability.finding());
+            found.push(vulnerability.finding()?);
             Ok(())
         })?;
         Ok(Self(found))
@@ -128,19 +174,19 @@ impl<'de> Deserialize<'de> for Vulnerabilities {
 }
 
 impl Vulnerability<'_> {
-    fn finding(self) -> Finding {
+    fn finding(self) -> Result<Finding, Reason> {
         // Advisories of distributions cover several vulnerabilities at once and are no other name of any of them.
         let is_name = |id: &String| id.starts_with("GHSA-") || id.starts_with("CVE-");
         let aliases: BTreeSet<_> = items(self.others).into_iter().map(|id| id.0).filter(is_name).collect();
-        Finding {
+        Ok(Finding {
             id: self.id.0,
             aliases,
-            severity: self.severity.map_or(Severity::Unknown, |word| severity::of_word(&word)),
+            severity: self.severity.map_or(Ok(Severity::Unknown), |word| severity::of_word(&word))?,
             package: self.pkg_name.0,
             version: self.installed_version.unwrap_or_default().0,
             purl: said(self.pkg_identifier.and_then(|identifier| identifier.purl)),
             fixed_in: said(self.fixed_version),
-        }
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// Whether `at` is so far after `now` that a clock is wrong.
-pub(super) fn is_in_the_future(at: Timestamp, now: Timestamp) -> bool {
+pub(in crate::gate) fn is_in_the_future(at: Timestamp, now: Timestamp) -> bool {
     now.checked_add(SKEW).is_ok_and(|latest| at > latest)
 }
 

@@ -45,14 +45,14 @@ impl<'a> Waivers<'a> {
         let documents: Believed<'a, Vex> = believed(&VEX, Some(&vex.by), name, component, image)?;
         let mut waivers = Self { statements: Vec::new(), beside: documents.beside() };
         for piece in documents.pieces() {
-            if !is_somebody_else(piece.evidence, &vex.by, config.by.as_ref()) {
-                waivers.beside += 1;
-                continue;
-            }
-            waivers.statements.extend(piece.claim.statements.iter().map(|says| {
+            let may_waive = is_somebody_else(piece.evidence, &vex.by, config.by.as_ref());
+            waivers.beside += usize::from(!may_waive);
+            let read = piece.claim.statements.iter().map(|says| {
                 let at = says.at.or(piece.claim.at).filter(|at| !is_in_the_future(*at, now));
                 Statement { evidence: piece.evidence, says, at }
-            }));
+            });
+            // Who scans may well say that something matters after all.
+            waivers.statements.extend(read.filter(|statement| may_waive || !statement.waives()));
         }
         Ok(waivers)
     }
@@ -80,33 +80,49 @@ impl<'a> Waivers<'a> {
     }
 }
 
-/// Whether one of the signers may say what does not matter and is not one whose scans are believed.
+/// Whether one of the signers may say what does not matter, and none is one whose scans are believed.
 fn is_somebody_else(evidence: &Evidence, vex: &Trust, by: Option<&Trust>) -> bool {
-    let both = |signer| by.is_some_and(|by| by.accepts(signer));
-    evidence.signers.iter().any(|signer| vex.accepts(signer) && !both(signer))
+    evidence.signed_by(vex).is_some() && by.is_none_or(|by| evidence.signed_by(by).is_none())
 }
 
 impl Statement<'_> {
+    /// OpenVEX wants a justification or an impact statement with `not_affected`; without either, it is a bare word.
     fn waives(&self) -> bool {
-        matches!(self.says.status, VexStatus::NotAffected | VexStatus::Fixed)
+        match self.says.status {
+            VexStatus::Fixed => true,
+            VexStatus::NotAffected => self.says.justification.is_some(),
+            VexStatus::Affected | VexStatus::UnderInvestigation => false,
+        }
     }
 
+    /// Whether it is about the finding in this image. What waives must fit exactly; what revokes, nearly.
     fn is_about(&self, finding: &Vulnerability, image: &Image, platform: &PlatformImage) -> bool {
-        let named = |id: &String| self.says.vulnerabilities.contains(id);
+        let lenient = !self.waives();
+        let same = |one: &str, other: &str| one == other || (lenient && one.eq_ignore_ascii_case(other));
+        let named = |id: &String| self.says.vulnerabilities.iter().any(|said| same(said, id));
         if !named(&finding.id) && !finding.aliases.iter().any(named) {
             return false;
         }
         let here = |digest| digest == image.digest || digest == platform.digest;
-        let in_part = || {
-            let parts = &self.says.subcomponents;
-            parts.is_empty() || parts.iter().any(|part| is_package(part, finding))
-        };
+        let parts = &self.says.subcomponents;
+        let in_part = parts.is_empty() || parts.iter().any(|part| is_package(part, finding, lenient));
+        if !in_part {
+            return false;
+        }
+        if lenient && self.says.products.iter().any(|product| digest_of(product).is_some_and(here)) {
+            return true;
+        }
+        // What is about other images says nothing of this one, whatever packages it names.
+        let subjects = &self.evidence.subjects;
+        if !subjects.is_empty() && !subjects.iter().any(|subject| here(*subject)) {
+            return false;
+        }
         if self.says.products.is_empty() {
-            return self.evidence.subjects.iter().any(|subject| here(*subject)) && in_part();
+            return !subjects.is_empty();
         }
         self.says.products.iter().any(|product| match digest_of(product) {
-            Some(digest) => here(digest) && in_part(),
-            None => is_package(product, finding) && in_part(),
+            Some(digest) => here(digest),
+            None => is_package(product, finding, lenient),
         })
     }
 }
@@ -118,8 +134,9 @@ fn digest_of(product: &str) -> Option<Digest> {
     version.replace("%3A", ":").replace("%3a", ":").parse().ok()
 }
 
-/// Whether a package URL is that of the finding's package, in its version. Qualifiers narrow a statement.
-fn is_package(product: &str, finding: &Vulnerability) -> bool {
+/// Whether a package URL is that of the finding's package, in its version. Qualifiers narrow a statement that waives; of one
+/// that revokes (`lenient`) they are not looked at.
+fn is_package(product: &str, finding: &Vulnerability, lenient: bool) -> bool {
     let Some(purl) = finding.purl.as_deref().filter(|_| product.starts_with("pkg:")) else { return false };
     let parts = |purl: &'_ str| -> (String, Option<String>) {
         let purl = purl.split('#').next().unwrap_or_default();
@@ -131,6 +148,6 @@ fn is_package(product: &str, finding: &Vulnerability) -> bool {
     let ((wanted, wanted_qualifiers), (found, found_qualifiers)) = (parts(product), parts(purl));
     // A version follows the last `@`; without one a statement would be about every version there will ever be.
     let versioned = wanted.rsplit('/').next().is_some_and(|name| name.contains('@'));
-    let qualified = wanted_qualifiers.is_none() || wanted_qualifiers == found_qualifiers;
+    let qualified = lenient || wanted_qualifiers.is_none() || wanted_qualifiers == found_qualifiers;
     versioned && wanted == found && qualified
 }

@@ -7,11 +7,11 @@ use cel::Context;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::super::{ComponentFacts, Fact, Facts, Finding};
+use super::super::{ComponentFacts, Fact, Facts, Finding, vulnerabilities::is_in_the_future};
 use crate::{
     digest::Digest,
-    evidence::{Claim, Evidence, Origin, Scan, Severity},
-    image::Image,
+    evidence::{Claim, Evidence, Origin, Scan, Severity, TestResult},
+    image::{Image, PlatformImage},
     name::ComponentName,
     promotion::Kind,
 };
@@ -133,7 +133,7 @@ impl Variables {
         component.recorded_commit(name)?;
         let mut digests: BTreeSet<Digest> = component.build_receipt().into_iter().collect();
         let evidence = match evidence {
-            true => Some(EvidenceValue::of(component.read_evidence(name)?, image, &mut digests)),
+            true => Some(EvidenceValue::of(component.read_evidence(name)?, image, facts.now, &mut digests)),
             false => None,
         };
         Ok(Self {
@@ -231,43 +231,70 @@ impl BuildValue {
 }
 
 impl EvidenceValue {
-    fn of(found: &[Evidence], image: &Image, digests: &mut BTreeSet<Digest>) -> Self {
+    fn of(found: &[Evidence], image: &Image, now: Timestamp, digests: &mut BTreeSet<Digest>) -> Self {
         // Whom to trust for what is for the other gates to say; here counts what anybody answers for whom one of them names.
         let counts = |e: &&Evidence| !e.signers.is_empty() || matches!(e.origin, Origin::Recorded { .. });
         let counted: Vec<&Evidence> = found.iter().filter(counts).collect();
         digests.extend(counted.iter().map(|evidence| evidence.digest));
-        let only = image.platforms.len() == 1;
         let whole = |is: fn(&Claim) -> bool| counted.iter().any(|e| is(&e.claim) && e.is_about(image.digest));
         let each = |is: fn(&Claim) -> bool| {
-            let about = |digest| counted.iter().any(|e| is(&e.claim) && e.is_about(digest));
-            !image.platforms.is_empty()
-                && image.platforms.iter().all(|p| about(p.digest) || (only && about(image.digest)))
+            let any = |p| counted.iter().any(|e| is(&e.claim) && is_about_platform(e, image, p));
+            !image.platforms.is_empty() && image.platforms.iter().all(any)
         };
-        let is_tests = |claim: &Claim| matches!(claim, Claim::Tests(_));
-        let failed = |e: &&Evidence| matches!(&e.claim, Claim::Tests(result) if !result.passed);
         Self {
             signature: counted
                 .iter()
                 .any(|e| e.claim == Claim::Signature && !e.signers.is_empty() && e.is_about(image.digest)),
             provenance: whole(|c| matches!(c, Claim::Provenance(_))) || each(|c| matches!(c, Claim::Provenance(_))),
-            sbom: each(|claim| matches!(claim, Claim::Sbom(_))),
-            tests: (whole(is_tests) || each(is_tests)) && !counted.iter().any(failed),
-            vulnerabilities: Counts::of(&counted, image),
+            sbom: each(|claim| matches!(claim, Claim::Sbom(sbom) if sbom.packages > 0)),
+            tests: tested(&counted, image),
+            vulnerabilities: Counts::of(&counted, image, now),
         }
     }
 }
 
+/// Whether evidence is about one platform. Where there is one platform only, the image as a whole is it.
+fn is_about_platform(evidence: &Evidence, image: &Image, platform: &PlatformImage) -> bool {
+    evidence.is_about_platform(platform) || (image.platforms.len() == 1 && evidence.is_about(image.digest))
+}
+
+/// Whether there are tests of the whole image or of every platform, and none that counts says otherwise.
+fn tested(counted: &[&Evidence], image: &Image) -> bool {
+    let whole = passed(counted.iter().copied().filter(|e| e.is_about(image.digest)));
+    let of = |p| passed(counted.iter().copied().filter(|e| is_about_platform(e, image, p)));
+    let each: Vec<Option<bool>> = image.platforms.iter().map(of).collect();
+    let failed = whole == Some(false) || each.contains(&Some(false));
+    let all = !each.is_empty() && each.iter().all(Option::is_some);
+    !failed && (whole.is_some() || all)
+}
+
+/// Whether tests passed; `None` if nobody says. Of those that were recorded the newest decides. What is only attached has no
+/// date, so that all of it counts.
+fn passed<'a>(about: impl Iterator<Item = &'a Evidence>) -> Option<bool> {
+    let results: Vec<(Option<Timestamp>, &TestResult)> = about
+        .filter_map(|e| match (&e.claim, &e.origin) {
+            (Claim::Tests(result), Origin::Recorded { at, .. }) => Some((Some(*at), result)),
+            (Claim::Tests(result), _) => Some((None, result)),
+            _ => None,
+        })
+        .collect();
+    let newest = results.iter().filter_map(|(at, _)| *at).max();
+    let mut last = results.iter().filter(|(at, _)| at.is_none() || *at == newest);
+    // Nothing that was tested is nothing that passed.
+    (!results.is_empty()).then(|| last.all(|(_, result)| result.passed && result.tests_passed > 0))
+}
+
 impl Counts {
     /// What the newest scans of every platform find; nothing at all where a platform has none, or one that does not say.
-    fn of(counted: &[&Evidence], image: &Image) -> Option<Self> {
+    /// A scan that is dated in the future would be the newest for a long time, and does not count.
+    fn of(counted: &[&Evidence], image: &Image, now: Timestamp) -> Option<Self> {
         let mut worst: BTreeMap<(&str, &str, &str), Severity> = BTreeMap::new();
         for platform in &image.platforms {
-            let about =
-                |e: &&Evidence| e.is_about(platform.digest) || (image.platforms.len() == 1 && e.is_about(image.digest));
             let scans: Vec<&Scan> = counted
                 .iter()
-                .filter(|e| about(e))
+                .filter(|e| is_about_platform(e, image, platform))
                 .filter_map(|e| if let Claim::Scan(scan) = &e.claim { Some(scan) } else { None })
+                .filter(|scan| scan.scanned_at.is_none_or(|at| !is_in_the_future(at, now)))
                 .collect();
             let newest = scans.iter().map(|scan| scan.scanned_at).max()?;
             for scan in scans.iter().filter(|scan| scan.scanned_at == newest) {

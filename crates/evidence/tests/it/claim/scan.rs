@@ -133,6 +133,47 @@ fn a_report_of_grype_that_does_not_say_what_was_found_says_nothing() {
 }
 
 #[test]
+fn what_a_scanner_was_told_to_ignore_is_found_all_the_same() {
+    let whole = file("grype-6.json");
+    let ignored = json!([whole["matches"][1]]);
+    let moved = with(with(whole.clone(), "/matches", json!([whole["matches"][0]])), "/ignoredMatches", ignored);
+    assert_eq!(short(&scan(document(&moved))), short(&scan(document(&whole))));
+
+    let whole = file("trivy.json");
+    let finding = whole["Results"][0]["Vulnerabilities"][0].clone();
+    let modified = |kind: &str, finding: &Value| {
+        let one = json!({"Type": kind, "Status": "ignored", "Source": ".trivyignore", "Finding": finding});
+        json!([{"Target": "x", "Class": "os-pkgs", "ExperimentalModifiedFindings": [one]}])
+    };
+    let report = |results: Value| with(whole.clone(), "/Results", results);
+    let found = scan(document(&report(modified("vulnerability", &finding))));
+    assert_eq!(short(&found), [("CVE-2026-0001", Severity::Critical, "openssl", "3.0.16-1")]);
+    let secret = scan(document(&report(modified("secret", &json!({"RuleID": "x"})))));
+    assert_eq!(secret.findings, Some(vec![]), "a secret is no vulnerability");
+    refused(&report(modified("vulnerability", &json!({"VulnerabilityID": 7}))));
+}
+
+#[test]
+fn a_severity_that_is_not_understood_makes_the_report_unreadable() {
+    for (name, place) in
+        [("trivy.json", "/Results/0/Vulnerabilities/0/Severity"), ("grype-6.json", "/matches/0/vulnerability/severity")]
+    {
+        let why = refused(&with(file(name), place, json!("catastrophic")));
+        assert!(why.contains("a severity in it is not understood"), "{name}: {why}");
+        scan(document(&with(file(name), place, json!(" Critical "))));
+    }
+    unreadable(VULNS, &with(file("vulns-0.2.json"), "/scanner/result/0/severity/0/score", json!("catastrophic")));
+}
+
+#[test]
+fn a_frame_of_cosign_does_not_make_an_old_report_young() {
+    let frame = with(file("cosign-vuln.json"), "/scanner/result/CreatedAt", json!("2025-01-01T00:00:00Z"));
+    assert_eq!(times(&predicate(COSIGN, &frame)).0, at("2025-01-01T00:00:00Z"));
+    let frame = with(frame, "/scanner/result/CreatedAt", json!("2027-01-01T00:00:00Z"));
+    assert_eq!(times(&predicate(COSIGN, &frame)).0, at("2026-10-01T08:00:00Z"));
+}
+
+#[test]
 fn sarif_as_trivy_writes_it() {
     let scan = predicate(SARIF, &file("sarif-trivy.json"));
     assert_eq!(scan.scanner, "Trivy 0.58.0");
@@ -150,8 +191,7 @@ fn sarif_as_codeql_writes_it() {
     let scan = predicate(SARIF, &file("sarif-codeql.json"));
     assert_eq!(scan.scanner, "CodeQL 2.19.3");
     assert_eq!(times(&scan).0, at("2026-10-01T08:00:00Z"));
-    let expected =
-        [("js/sql-injection", Severity::High, "", ""), ("js/unused-local-variable", Severity::Unknown, "", "")];
+    let expected = [("js/sql-injection", Severity::High, "", ""), ("js/unused-local-variable", Severity::Low, "", "")];
     assert_eq!(short(&scan), expected, "what is suppressed is found all the same; what is in order is not");
 }
 
@@ -165,7 +205,6 @@ fn the_severity_of_a_rule_of_sarif_is_a_score() {
         (json!(4), Severity::Medium),
         (json!("3.9"), Severity::Low),
         (json!("0.0"), Severity::Unknown),
-        (json!("severe"), Severity::Unknown),
         (json!(99), Severity::Unknown),
     ] {
         let scan = predicate(SARIF, &with(file("sarif-trivy.json"), place, score.clone()));
@@ -175,7 +214,21 @@ fn the_severity_of_a_rule_of_sarif_is_a_score() {
         assert!(unreadable(SARIF, &with(file("sarif-trivy.json"), place, wrong)).contains("another type"));
     }
     let without_properties = without(file("sarif-trivy.json"), "/runs/0/tool/driver/rules/0/properties");
-    assert_eq!(short(&predicate(SARIF, &without_properties))[0].1, Severity::Unknown);
+    for (level, severity) in
+        [("error", Severity::High), ("warning", Severity::Medium), ("note", Severity::Low), ("none", Severity::Unknown)]
+    {
+        let leveled = with(without_properties.clone(), "/runs/0/results/0/level", json!(level));
+        assert_eq!(short(&predicate(SARIF, &leveled))[0].1, severity, "without a score the level counts: {level}");
+        let silent = without(without_properties.clone(), "/runs/0/results/0/level");
+        let usual = json!({ "level": level });
+        let by_rule = with(silent, "/runs/0/tool/driver/rules/0/defaultConfiguration", usual);
+        assert_eq!(short(&predicate(SARIF, &by_rule))[0].1, severity, "and else the rule's: {level}");
+    }
+    let silent = without(without_properties.clone(), "/runs/0/results/0/level");
+    let silent = without(silent, "/runs/0/tool/driver/rules/0/defaultConfiguration");
+    assert_eq!(short(&predicate(SARIF, &silent))[0].1, Severity::Medium, "SARIF's own default is a warning");
+    unreadable(SARIF, &with(without_properties, "/runs/0/results/0/level", json!("fatal")));
+    unreadable(SARIF, &with(file("sarif-trivy.json"), place, json!("severe")));
     // Of two rules of one name the worse counts; of a rule without name its place.
     let twice = with(file("sarif-trivy.json"), "/runs/0/tool/driver/rules/1/id", json!("CVE-2026-0001"));
     assert_eq!(short(&predicate(SARIF, &twice))[0].1, Severity::Critical);
@@ -329,7 +382,7 @@ fn what_does_not_matter_may_be_of_any_type() {
             assert_eq!(after.findings, before, "{name} {place} {value}");
         }
     }
-    for place in ["/$schema", "/runs/0/columnKind", "/runs/0/results/0/locations", "/runs/0/results/0/level"] {
+    for place in ["/$schema", "/runs/0/columnKind", "/runs/0/results/0/locations"] {
         let before = predicate(SARIF, &file("sarif-trivy.json"));
         assert_eq!(predicate(SARIF, &with(file("sarif-trivy.json"), place, json!([7]))), before, "{place}");
     }
