@@ -16,11 +16,11 @@ use sealift_domain::{
     record::Build,
 };
 
-use crate::{code, error::EngineError, gather::Gathered, places, silent, world::World};
+use crate::{code, error::EngineError, gather::Gathered, places, proven::Proven, silent, world::World};
 
 /// Everything that the gates may judge about a promotion.
 pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Timestamp) -> Result<Facts, EngineError> {
-    let Gathered { mut images, mut evidence, mut sources, .. } = gathered;
+    let Gathered { mut images, mut evidence, mut sources, proven, .. } = gathered;
     let environment = places::environment(ledger, &promotion.to)?;
     let proving_ground = match promotion.kind {
         Kind::Rollback => Some(&promotion.to),
@@ -53,7 +53,7 @@ pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Ti
         standing: standing.cloned().map_or(Fact::Missing, Fact::Known),
         verified_there: verified_there.cloned(),
         holds: ledger.holds_on(&promotion.release, &promotion.to),
-        overridden: overridden(ledger, promotion, &freezes)?,
+        overridden: overridden(ledger, promotion, &proven, &freezes)?,
         freezes,
         database: database_facts(ledger, promotion),
     })
@@ -69,8 +69,13 @@ fn freezes(ledger: &Ledger, promotion: &Promotion, now: Timestamp) -> Result<Vec
 }
 
 /// The freezes that enough persons will not let stop this promotion. Each counts once, and only if the policy had the key
-/// before the promotion was asked for.
-fn overridden(ledger: &Ledger, promotion: &Promotion, freezes: &[Freeze]) -> Result<Vec<Overridden>, EngineError> {
+/// before the promotion was asked for and the signature was verified again.
+fn overridden(
+    ledger: &Ledger,
+    promotion: &Promotion,
+    proven: &Proven,
+    freezes: &[Freeze],
+) -> Result<Vec<Overridden>, EngineError> {
     let (Some(rule), Some(voters)) = (&places::environment(ledger, &promotion.to)?.freeze_override, ledger.voters())
     else {
         return Ok(Vec::new());
@@ -78,7 +83,7 @@ fn overridden(ledger: &Ledger, promotion: &Promotion, freezes: &[Freeze]) -> Res
     let counts = |given: &&FreezeOverride| {
         let Proof::Sshsig { key, .. } = &given.proof else { return false };
         let person = voters.registered_before(&given.by, key, promotion.id);
-        person.is_ok_and(|person| !person.roles.is_disjoint(&rule.roles))
+        proven.has(given) && person.is_ok_and(|person| !person.roles.is_disjoint(&rule.roles))
     };
     let one = |freeze: &Freeze| {
         let freeze = freeze.digest();
@@ -169,13 +174,14 @@ pub fn definition(world: &World, promotion: &Promotion) -> Result<Option<Digest>
     }
 }
 
-/// Judges the gates of a promotion and decides what follows. `on_host` is what [`silent::rests_on_host`] said.
+/// Judges the gates of a promotion and decides what follows. `on_host` is what [`silent::rests_on_host`] said; no approval
+/// counts but those of `proven`.
 pub fn judge(
     ledger: &Ledger,
     promotion: &Promotion,
     facts: &Facts,
     definition: Option<Digest>,
-    on_host: bool,
+    (on_host, proven): (bool, &Proven),
 ) -> Result<Judgement, EngineError> {
     let policy = places::policy(ledger)?;
     let environment = places::environment(ledger, &promotion.to)?;
@@ -196,7 +202,7 @@ pub fn judge(
             Ok(None) => Next::Admit { consent: Vec::new(), needed: 0, follow_up: None },
             Ok(Some(rule)) => {
                 let binding = binding(ledger, promotion, evidence, waived(&gates))?;
-                consented(ledger, &rule, promotion, &binding, facts.now)?
+                consented(ledger, &rule, (promotion, proven), &binding, facts.now)?
             }
         },
     };
@@ -236,13 +242,13 @@ fn blocked(gates: &[Judged]) -> Option<Next> {
 fn consented(
     ledger: &Ledger,
     rule: &ApprovalRule,
-    promotion: &Promotion,
+    (promotion, proven): (&Promotion, &Proven),
     binding: &Binding,
     now: Timestamp,
 ) -> Result<Next, EngineError> {
     let voters = ledger.voters().ok_or(EngineError::NotInitialised)?;
     let parties = parties(ledger, promotion);
-    Ok(match approval::consent(&promotion.approvals, rule, binding, voters, &parties, now) {
+    Ok(match approval::consent(&promotion.approvals, &proven.approvals, rule, binding, voters, &parties, now) {
         Consent::Given(by) => {
             let expedited = places::environment(ledger, &promotion.to)?.expedited.as_ref();
             let follow_up = expedited.filter(|_| promotion.expedited).map(|expedited| expedited.follow_up);

@@ -10,11 +10,12 @@ mod watch;
 use std::sync::Arc;
 
 use sealift_domain::{
+    approval::NotCounted,
     cost::Cost,
     event::{Event, LeaseReleased, PromotionChanged},
     gate::Judged,
     ledger::Ledger,
-    name::EnvironmentName,
+    name::{EnvironmentName, PersonId},
     policy::AttestRule,
     promotion::{Intent, Judgement, Next, Promotion, PromotionEvent, PromotionId, Status, Step, Wait},
     quantity::Period,
@@ -154,8 +155,13 @@ impl<'a> Worker<'a> {
                 if !matches!(promotion.intent(), Intent::Judge | Intent::Await(_)) {
                     return Ok(Decision::nothing(None));
                 }
+                // Somebody decided meanwhile, and nobody has verified that yet: it is judged again.
+                if !gathered.proven.covers(promotion) {
+                    return Ok(Decision::nothing(None));
+                }
                 let facts = judge::facts(ground.ledger, promotion, gathered.clone(), ground.now)?;
-                let judgement = judge::judge(ground.ledger, promotion, &facts, definition, on_host)?;
+                let judgement =
+                    judge::judge(ground.ledger, promotion, &facts, definition, (on_host, &gathered.proven))?;
                 // Before anything is copied: without the key, the admission would come to nothing.
                 if let (Next::Admit { .. }, Some(rule)) =
                     (&judgement.next, attest_rule(ground.ledger, &judgement, promotion)?)
@@ -170,6 +176,9 @@ impl<'a> Worker<'a> {
                 Ok(Decision { drafts: self.judged(ground, promotion, kept)?, value })
             })
             .await?;
+        if !gathered.proven.refused.is_empty() {
+            self.observer.on(&Progress::Unproven { consent: gathered.proven.refused.iter().map(unproven).collect() });
+        }
         if let Some((gates, next)) = judged {
             self.report_judgement(gates, &next, began);
         }
@@ -325,6 +334,11 @@ fn attest_rule<'a>(
 fn key_for(world: &World, environment: &EnvironmentName, rule: &AttestRule) -> Result<PublicKey, EngineError> {
     let found = world.attestor.key_among(&rule.keys);
     found.map_err(|why| EngineError::NoPromotionKey { environment: environment.clone(), why })
+}
+
+/// Whose consent does not count, and why, in words.
+fn unproven((who, why): &(PersonId, NotCounted)) -> String {
+    format!("{who}: {why}")
 }
 
 /// The name of a promotion's deployment on its host.
