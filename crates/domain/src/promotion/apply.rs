@@ -104,9 +104,23 @@ impl Promotion {
                 stage
             }
         }?;
+        if matches!(stage, Stage::Ended(_)) && self.was_never_live() {
+            // What was waived for it came nowhere, so there is nothing to make good.
+            self.follow_up = None;
+        }
         self.stage = stage;
         self.timeline.push(Moment { at, what: what.to_owned() });
         Ok(())
+    }
+
+    /// Whether it certainly touched nothing live, as far as its stage tells.
+    fn was_never_live(&self) -> bool {
+        match &self.stage {
+            Stage::Forward { step, .. } => !step.touches_live(),
+            Stage::Back { cause: Cause::Failed { step, .. }, .. } => !step.touches_live(),
+            Stage::Back { cause: Cause::Withdrawn { .. }, .. } => true,
+            Stage::Judging | Stage::Waiting(_) | Stage::Back { .. } | Stage::Ended(_) => false,
+        }
     }
 
     pub(super) fn illegal(&self, event: &'static str, detail: Option<&'static str>) -> IllegalEvent {
