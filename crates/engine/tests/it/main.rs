@@ -3,6 +3,7 @@
 
 mod attest;
 mod costs;
+mod expedited;
 mod forged;
 mod leases;
 mod offline;
