@@ -7,7 +7,10 @@ mod lease;
 mod steps;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use sealift_domain::{
     approval::NotCounted,
@@ -52,12 +55,14 @@ pub struct Worker<'a> {
     observer: &'a dyn Observer,
     options: RunOptions,
     watches: Watches,
+    /// Whether this run has done a step. Of the step that a run begins with, an earlier one may have done a part.
+    went_on: AtomicBool,
 }
 
 impl<'a> Worker<'a> {
     /// A run that reports to `observer`.
     pub fn new(book: &'a Book, world: &'a World, observer: &'a dyn Observer, options: RunOptions) -> Self {
-        Self { book, world, observer, options, watches: Watches::default() }
+        Self { book, world, observer, options, watches: Watches::default(), went_on: AtomicBool::new(false) }
     }
 
     /// Goes on with a promotion until it is over or waits, and returns its state then.
@@ -273,6 +278,7 @@ impl<'a> Worker<'a> {
                 Ok(Decision { drafts, value: () })
             })
             .await?;
+        self.went_on.store(true, Ordering::Relaxed);
         self.observer.on(&report);
         Ok(())
     }

@@ -9,5 +9,6 @@ mod leases;
 mod offline;
 mod rehearsals;
 mod steps;
+mod still;
 mod stubs;
 mod waiting;
