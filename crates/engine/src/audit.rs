@@ -1,6 +1,6 @@
 //! Proving that the log is what was written, and that what is shown follows from it.
 
-mod statements;
+pub(crate) mod statements;
 
 use jiff::Timestamp;
 use sealift_domain::{digest::Digest, entry::Leaf, event::Event, ledger::Ledger, policy::Policy};
@@ -78,11 +78,10 @@ async fn verify_signatures(book: &Book, signatures: &dyn Signatures, size: u64) 
         let event = leaf.event(body.as_deref()).map_err(|source| EngineError::Entry { index, source })?;
         for claim in statements::of(&event) {
             let held = verify_claim(book, signatures, policy.as_ref(), &claim, leaf.time).await?;
-            let held = held.map_err(|what| EngineError::Log(LogError::Tampered { what, at: Some(index) }))?;
-            match (held, claim.is_approval()) {
-                (false, _) => {}
-                (true, true) => counted.approvals += 1,
-                (true, false) => counted.statements += 1,
+            held.map_err(|what| EngineError::Log(LogError::Tampered { what, at: Some(index) }))?;
+            match claim.is_approval() {
+                true => counted.approvals += 1,
+                false => counted.statements += 1,
             }
         }
         if let Event::PolicyAccepted(accepted) = event {
@@ -92,20 +91,17 @@ async fn verify_signatures(book: &Book, signatures: &dyn Signatures, size: u64) 
     Ok(counted)
 }
 
-/// Whether a claim was verified; `false` if what it needs was erased after the retention period, and the tree says so.
+/// Verifies a claim from what lies beside the log; the inner error says what is wrong with it. Nothing that proves a claim is
+/// ever erased, so what is missing was never there, or was taken away.
 async fn verify_claim(
     book: &Book,
     signatures: &dyn Signatures,
     policy: Option<&Policy>,
     claim: &Claim<'_>,
     at: Timestamp,
-) -> Result<Result<bool, String>, EngineError> {
-    let mut objects = Vec::new();
-    for digest in claim.proof.objects() {
-        match book.object(digest).await? {
-            Some(bytes) => objects.push(bytes),
-            None => return Ok(Ok(false)),
-        }
-    }
-    Ok(claim.verify(signatures, policy, &objects, at).map(|()| true))
+) -> Result<Result<(), String>, EngineError> {
+    let Some(objects) = claim.objects(book).await? else {
+        return Ok(Err(format!("nothing proves {}: statement or signature is not beside the log", claim.what())));
+    };
+    Ok(claim.verify(signatures, policy, &objects, at))
 }

@@ -7,6 +7,8 @@ use crate::ports::{
     registry::{RegistryError, RegistryErrorKind},
 };
 
+/// A gate, or what a gate asks for, stands against it.
+pub const REFUSED: &str = "E0404";
 /// What runs is not what should run.
 pub const NOT_RUNNING: &str = "E0406";
 /// A check does not hold.

@@ -8,19 +8,22 @@ use sealift_domain::{
     digest::Digest,
     failure::{Code, Failure},
     freeze::{Freeze, Overridden, UnknownZone},
-    gate::{ComponentFacts, DatabaseFacts, Fact, Facts, Judged, Path},
+    gate::{ComponentFacts, DatabaseFacts, Fact, Facts, Judged, Path, Verdict},
     ledger::Ledger,
     name::{ComponentName, PersonId},
-    policy::{ApprovalRule, Environment, NEVER_WAIVED},
+    policy::{ApprovalRule, Environment, Excluded, NEVER_WAIVED},
     promotion::{FreezeOverride, Judgement, Kind, Next, Promotion, Wait},
     record::Build,
 };
 
-use crate::{code, error::EngineError, gather::Gathered, places, silent, world::World};
+use crate::{code, error::EngineError, gather::Gathered, places, proven::Proven, silent, world::World};
+
+/// The gate that waits for a release to have run for a while.
+const SOAK: &str = "soak";
 
 /// Everything that the gates may judge about a promotion.
 pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Timestamp) -> Result<Facts, EngineError> {
-    let Gathered { mut images, mut evidence, mut sources, .. } = gathered;
+    let Gathered { mut images, mut evidence, mut sources, proven, .. } = gathered;
     let environment = places::environment(ledger, &promotion.to)?;
     let proving_ground = match promotion.kind {
         Kind::Rollback => Some(&promotion.to),
@@ -53,7 +56,7 @@ pub fn facts(ledger: &Ledger, promotion: &Promotion, gathered: Gathered, now: Ti
         standing: standing.cloned().map_or(Fact::Missing, Fact::Known),
         verified_there: verified_there.cloned(),
         holds: ledger.holds_on(&promotion.release, &promotion.to),
-        overridden: overridden(ledger, promotion, &freezes)?,
+        overridden: overridden(ledger, promotion, &proven, &freezes)?,
         freezes,
         database: database_facts(ledger, promotion),
     })
@@ -69,8 +72,13 @@ fn freezes(ledger: &Ledger, promotion: &Promotion, now: Timestamp) -> Result<Vec
 }
 
 /// The freezes that enough persons will not let stop this promotion. Each counts once, and only if the policy had the key
-/// before the promotion was asked for.
-fn overridden(ledger: &Ledger, promotion: &Promotion, freezes: &[Freeze]) -> Result<Vec<Overridden>, EngineError> {
+/// before the promotion was asked for and the signature was verified again.
+fn overridden(
+    ledger: &Ledger,
+    promotion: &Promotion,
+    proven: &Proven,
+    freezes: &[Freeze],
+) -> Result<Vec<Overridden>, EngineError> {
     let (Some(rule), Some(voters)) = (&places::environment(ledger, &promotion.to)?.freeze_override, ledger.voters())
     else {
         return Ok(Vec::new());
@@ -78,7 +86,7 @@ fn overridden(ledger: &Ledger, promotion: &Promotion, freezes: &[Freeze]) -> Res
     let counts = |given: &&FreezeOverride| {
         let Proof::Sshsig { key, .. } = &given.proof else { return false };
         let person = voters.registered_before(&given.by, key, promotion.id);
-        person.is_ok_and(|person| !person.roles.is_disjoint(&rule.roles))
+        proven.has(given) && person.is_ok_and(|person| !person.roles.is_disjoint(&rule.roles))
     };
     let one = |freeze: &Freeze| {
         let freeze = freeze.digest();
@@ -97,28 +105,50 @@ fn database_facts(ledger: &Ledger, promotion: &Promotion) -> DatabaseFacts {
     facts
 }
 
-/// The digest over what the passing gates used and over the definition that the release would be started from: what an
-/// approver consents to, and nothing that a clock changes. Whoever edits the definition afterwards has no consent.
+/// The digest over what the passing gates used, over what the waived ones found, and over the definition that the release would
+/// be started from: what an approver consents to, and nothing that a clock changes. Whoever edits the definition afterwards has
+/// no consent, nor has a release about which a waived gate finds something else.
 pub fn evidence_digest(gates: &[Judged], definition: Option<Digest>) -> Digest {
     let mut lines: Vec<String> = gates
         .iter()
         .filter(|judged| judged.passed())
         .flat_map(|judged| judged.finding.evidence.iter().map(move |digest| format!("{} {digest}\n", judged.gate)))
         .collect();
+    lines.extend(gates.iter().filter(|judged| judged.waived && !judged.passed()).map(waived_finding));
     lines.extend(definition.map(|digest| format!("definition {digest}\n")));
     lines.sort();
     lines.dedup();
     Digest::of(lines.concat().as_bytes())
 }
 
-/// The rule by which consent to a promotion is given; `None` where none is needed.
+/// What a waived gate found, as a line.
+fn waived_finding(judged: &Judged) -> String {
+    let (kind, words) = match &judged.finding.verdict {
+        Verdict::Pass { found } => ("pass", found.clone()),
+        // A soak that goes on says how much of it is over: other words every minute, and the same end.
+        Verdict::Fail { clears_at: Some(at), .. } if judged.gate == SOAK => ("fail", at.to_string()),
+        Verdict::Fail { reason, .. } => ("fail", reason.clone()),
+        Verdict::Error { reason, .. } => ("error", reason.clone()),
+    };
+    let evidence: String = judged.finding.evidence.iter().map(|digest| format!(" {digest}")).collect();
+    format!("waived {} {} {kind} {}{evidence}\n", judged.gate, judged.version, Digest::of(words.as_bytes()))
+}
+
+/// The rule by which consent to a promotion is given; `None` where none is needed. Who goes back approves no new code, so a
+/// rollback excludes nobody for having had a hand in it: of releases long ago that may be unknown, and then nobody could approve.
 pub fn rule(ledger: &Ledger, promotion: &Promotion) -> Result<Option<ApprovalRule>, EngineError> {
     let environment = places::environment(ledger, &promotion.to)?;
-    match (&environment.expedited, promotion.expedited) {
-        (_, false) => Ok(environment.approval.clone()),
-        (Some(expedited), true) => Ok(Some(expedited.rule(environment.approval.as_ref()))),
-        (None, true) => Err(EngineError::NoSuchWay { environment: promotion.to.clone(), key: "expedited" }),
+    let mut rule = match (&environment.expedited, promotion.expedited) {
+        (_, false) => environment.approval.clone(),
+        (Some(expedited), true) => Some(expedited.rule(environment.approval.as_ref())),
+        (None, true) => {
+            return Err(EngineError::NoSuchWay { environment: promotion.to.clone(), key: "expedited" });
+        }
+    };
+    if let (Kind::Rollback, Some(rule)) = (promotion.kind, &mut rule) {
+        rule.not.retain(|excluded| *excluded == Excluded::Requester);
     }
+    Ok(rule)
 }
 
 /// The gates that were waived, by name.
@@ -169,13 +199,14 @@ pub fn definition(world: &World, promotion: &Promotion) -> Result<Option<Digest>
     }
 }
 
-/// Judges the gates of a promotion and decides what follows. `on_host` is what [`silent::rests_on_host`] said.
+/// Judges the gates of a promotion and decides what follows. `on_host` is what [`silent::rests_on_host`] said; no approval
+/// counts but those of `proven`.
 pub fn judge(
     ledger: &Ledger,
     promotion: &Promotion,
     facts: &Facts,
     definition: Option<Digest>,
-    on_host: bool,
+    (on_host, proven): (bool, &Proven),
 ) -> Result<Judgement, EngineError> {
     let policy = places::policy(ledger)?;
     let environment = places::environment(ledger, &promotion.to)?;
@@ -196,7 +227,7 @@ pub fn judge(
             Ok(None) => Next::Admit { consent: Vec::new(), needed: 0, follow_up: None },
             Ok(Some(rule)) => {
                 let binding = binding(ledger, promotion, evidence, waived(&gates))?;
-                consented(ledger, &rule, promotion, &binding, facts.now)?
+                consented(ledger, &rule, (promotion, proven), &binding, facts.now)?
             }
         },
     };
@@ -206,10 +237,12 @@ pub fn judge(
     Ok(Judgement { gates, evidence, policy, next, schema, attests, facts: None, objects })
 }
 
-/// For an expedited promotion, the policy lets some gates fail. They were judged, and what they found stays on record.
+/// For an expedited promotion, the policy lets some gates fail. They were judged, and what they found stays on record. A gate
+/// that could not be judged found nothing that anybody could consent to, and is not waived.
 fn waive(promotion: &Promotion, environment: &Environment, gates: &mut [Judged]) {
     let Some(expedited) = environment.expedited.as_ref().filter(|_| promotion.expedited) else { return };
-    for judged in gates.iter_mut().filter(|judged| !judged.passed()) {
+    let failed = |judged: &&mut Judged| matches!(judged.finding.verdict, Verdict::Fail { .. });
+    for judged in gates.iter_mut().filter(failed) {
         judged.waived = expedited.waive.contains(&judged.gate) && !NEVER_WAIVED.contains(&judged.gate.as_str());
     }
 }
@@ -236,13 +269,13 @@ fn blocked(gates: &[Judged]) -> Option<Next> {
 fn consented(
     ledger: &Ledger,
     rule: &ApprovalRule,
-    promotion: &Promotion,
+    (promotion, proven): (&Promotion, &Proven),
     binding: &Binding,
     now: Timestamp,
 ) -> Result<Next, EngineError> {
     let voters = ledger.voters().ok_or(EngineError::NotInitialised)?;
     let parties = parties(ledger, promotion);
-    Ok(match approval::consent(&promotion.approvals, rule, binding, voters, &parties, now) {
+    Ok(match approval::consent(&promotion.approvals, &proven.approvals, rule, binding, voters, &parties, now) {
         Consent::Given(by) => {
             let expedited = places::environment(ledger, &promotion.to)?.expedited.as_ref();
             let follow_up = expedited.filter(|_| promotion.expedited).map(|expedited| expedited.follow_up);

@@ -22,6 +22,7 @@ pub mod places;
 pub mod ports;
 pub mod progress;
 pub mod proposal;
+pub mod proven;
 pub mod record;
 pub mod rehearse;
 pub mod replay;

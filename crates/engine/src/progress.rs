@@ -46,6 +46,11 @@ pub enum Progress {
         /// When it was complete.
         at: Timestamp,
     },
+    /// The log has consent that could not be verified again, so it does not count: `sealift audit verify` says more.
+    Unproven {
+        /// Whose, and why, in words.
+        consent: Vec<String>,
+    },
     /// The promotion waits.
     Waiting {
         /// For what, in words.

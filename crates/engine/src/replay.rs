@@ -233,7 +233,11 @@ fn compare(recorded: &[Judged], again: &[Judged], on_host: bool, differences: &m
 
 /// Whether the digest that approvals were bound to follows from the gates.
 fn bound(judgement: &Judgement, again: &[Judged], definition: Option<Digest>, differences: &mut Vec<Difference>) {
-    let now = judge::evidence_digest(again, definition);
+    // That a gate was waived is no finding: it is taken from the record, which the comparison of findings stands for.
+    let waived = judge::waived(&judgement.gates);
+    let mut again = again.to_vec();
+    again.iter_mut().for_each(|judged| judged.waived = waived.contains(&judged.gate));
+    let now = judge::evidence_digest(&again, definition);
     if now != judgement.evidence {
         differences.push(Difference {
             what: "binding of approvals".to_owned(),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Approval, ApprovalStatement, Binding, Decision, Proof, ProofKind, STATEMENT_VERSION};
 use crate::{
+    digest::Digest,
     name::PersonId,
     policy::{ApprovalRule, Excluded, Person},
     promotion::{PromotionId, Requester},
@@ -45,6 +46,9 @@ pub enum NotCounted {
         /// What would be accepted, for people.
         accepts: String,
     },
+    /// What it rests on does not lie beside the log, or does not prove it.
+    #[error("its signature could not be verified again from what lies beside the log")]
+    Unproven,
     /// A proof that nobody can verify here, or that speaks for no person.
     #[error("its proof is a {0}, which this program cannot verify as a person's consent")]
     Unverifiable(&'static str),
@@ -149,6 +153,13 @@ impl Voters<'_> {
 }
 
 impl ApprovalStatement {
+    /// The digest of the bytes that were signed.
+    pub fn digest(&self) -> Digest {
+        // It always serialises; were that ever untrue, no two statements may look alike.
+        let bytes = serde_json::to_vec(self).unwrap_or_else(|why| format!("{self:?} {why}").into_bytes());
+        Digest::of(&bytes)
+    }
+
     fn bound_to(&self, binding: &Binding) -> Result<(), NotCounted> {
         let same = [
             ("promotion", self.promotion == binding.promotion),
@@ -250,9 +261,12 @@ fn separate(approver: &PersonId, rule: &ApprovalRule, parties: &Parties<'_>) -> 
     Ok(())
 }
 
-/// Whether the approvals so far are enough. Each person counts once.
+/// Whether the approvals so far are enough. Each person counts once. `proven` holds the digests of the statements whose
+/// signatures were verified again just now ([`ApprovalStatement::digest`]): that the log says somebody approved is no proof
+/// that they did.
 pub fn consent(
     approvals: &[Approval],
+    proven: &BTreeSet<Digest>,
     rule: &ApprovalRule,
     binding: &Binding,
     voters: Voters<'_>,
@@ -262,6 +276,7 @@ pub fn consent(
     let by: BTreeSet<PersonId> = approvals
         .iter()
         .filter(|a| a.statement.decision == Decision::Approve)
+        .filter(|a| proven.contains(&a.statement.digest()))
         .filter(|a| counts(a, rule, binding, voters, parties, now).is_ok())
         .map(|a| a.statement.approver.clone())
         .collect();

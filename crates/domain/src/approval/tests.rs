@@ -78,7 +78,8 @@ impl Around {
     }
 
     fn consent(&self, approvals: &[Approval], rule: &ApprovalRule) -> Consent {
-        consent(approvals, rule, &binding(), self.voters(&people()), &self.parties(), self.now)
+        let proven = approvals.iter().map(|approval| approval.statement.digest()).collect();
+        consent(approvals, &proven, rule, &binding(), self.voters(&people()), &self.parties(), self.now)
     }
 
     fn voters<'a>(&'a self, people: &'a BTreeMap<PersonId, Person>) -> Voters<'a> {
@@ -372,4 +373,20 @@ fn an_approval_is_bound_to_the_way_and_to_what_is_waived() {
     let refused = |change: fn(&mut ApprovalStatement)| Around::default().counts(&changed(change), &rule(1, []));
     assert_eq!(refused(|s| s.expedited = true), Err(NotCounted::Other("way, expedited or not")));
     assert_eq!(refused(|s| s.waived = ["soak".to_owned()].into()), Err(NotCounted::Other("set of waived gates")));
+}
+
+#[test]
+fn attack_15_an_approval_that_nobody_could_verify_again_does_not_count() {
+    let around = Around::default();
+    let both = [yes("bo"), yes("cy")];
+    let given = |proven: &[&Approval]| {
+        let proven = proven.iter().map(|approval| approval.statement.digest()).collect();
+        let people = people();
+        consent(&both, &proven, &rule(2, BOTH), &binding(), around.voters(&people), &around.parties(), around.now)
+    };
+    assert_eq!(given(&[&both[0], &both[1]]), Consent::Given(ids(&["bo", "cy"])));
+    assert_eq!(given(&[&both[1]]), Consent::Wanted { by: ids(&["cy"]), missing: 1 });
+    let mut other = yes("bo");
+    other.statement.nonce = "another".into();
+    assert_eq!(given(&[&other]), Consent::Wanted { by: ids(&[]), missing: 2 }, "another statement of theirs");
 }

@@ -8,7 +8,7 @@
 mod read;
 mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,11 @@ pub const EXTENSION: &str = "https://sealift.dev/promotion/v1";
 pub const SLSA_VERSION: &str = "1.0";
 /// The only result that is ever written or read.
 pub const PASSED: &str = "PASSED";
+
+/// The verdict of a gate that passed.
+const PASS: &str = "pass";
+/// The verdict of a gate that failed in an expedited promotion, where the policy lets it and enough persons consented to that.
+const WAIVED: &str = "waived";
 
 /// What is attested of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +103,7 @@ pub struct GateResult {
     pub code: String,
     /// Its version.
     pub version: u32,
-    /// `pass`: nothing else is admitted.
+    /// [`PASS`] or [`WAIVED`]: nothing else is admitted.
     pub verdict: String,
 }
 
@@ -131,7 +136,7 @@ pub enum NotAttestable {
     /// It was not verified.
     #[error("promotion {0} is not verified")]
     NotVerified(PromotionId),
-    /// A gate does not pass. Nothing but passes is ever attested.
+    /// A gate does not pass and is not waived either.
     #[error("gate `{0}` does not pass")]
     Gate(String),
     /// The checkpoint is of a shorter log, or is none.
@@ -182,7 +187,7 @@ impl Attestation {
         if size_of(&checkpoint).is_none_or(|size| size <= index) {
             return Err(NotAttestable::Checkpoint(index));
         }
-        if let Some(gate) = promotion.judged.iter().find(|judged| !judged.passed()) {
+        if let Some(gate) = promotion.judged.iter().find(|judged| !judged.admits()) {
             return Err(NotAttestable::Gate(gate.gate.clone()));
         }
         let (what, missing) = match level {
@@ -215,8 +220,8 @@ impl Attestation {
 impl GateResult {
     fn of(judged: &Judged) -> Self {
         let verdict = match (judged.passed(), judged.waived) {
-            (true, _) => "pass",
-            (false, true) => "waived",
+            (true, _) => PASS,
+            (false, true) => WAIVED,
             (false, false) => "fail",
         };
         Self {
@@ -228,10 +233,12 @@ impl GateResult {
     }
 }
 
-/// The approvals that were counted when consent was complete.
+/// The approvals that were counted when consent was complete and still stand: of each person the newest.
 fn consents(promotion: &Promotion) -> Vec<CountedApproval> {
     let Some((_, persons)) = &promotion.consent else { return Vec::new() };
-    let counted = promotion.approvals.iter().filter(|approval| persons.contains(&approval.statement.approver));
+    let stand = promotion.approvals.iter().filter(|given| given.revoked.is_none());
+    let newest: BTreeMap<&PersonId, _> = stand.map(|given| (&given.statement.approver, given)).collect();
+    let counted = newest.into_values().filter(|given| persons.contains(&given.statement.approver));
     let consent = |approval: &crate::approval::Approval| CountedApproval {
         person: approval.statement.approver.clone(),
         proof: approval.proof.kind().map_or("none", ProofKind::as_str).to_owned(),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Attestation, Level, PASSED, PREDICATE_TYPE, SLSA_VERSION, STATEMENT_TYPE, VERIFIER, size_of, wire};
+use super::{
+    Attestation, Level, PASS, PASSED, PREDICATE_TYPE, SLSA_VERSION, STATEMENT_TYPE, VERIFIER, WAIVED, size_of, wire,
+};
 use crate::{
     digest::Digest,
     name::EnvironmentName,
@@ -47,7 +49,7 @@ pub enum Refusal {
     /// It does not say that something passed.
     #[error("its result is `{0}`, not {PASSED}")]
     NotPassed(String),
-    /// A gate did not pass, and it was admitted all the same.
+    /// A gate neither passed nor was waived, and it was admitted all the same.
     #[error("its gate `{0}` did not pass")]
     Gate(String),
     /// It is about another image.
@@ -134,7 +136,7 @@ impl Attestation {
         if predicate.verification_result != PASSED {
             return Err(Refusal::NotPassed(printable(&predicate.verification_result)));
         }
-        if let Some(gate) = predicate.details.gates.iter().find(|gate| gate.verdict != "pass") {
+        if let Some(gate) = predicate.details.gates.iter().find(|gate| gate.verdict != PASS && gate.verdict != WAIVED) {
             return Err(Refusal::Gate(printable(&gate.name)));
         }
         let index = predicate.details.log.index;

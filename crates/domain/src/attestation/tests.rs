@@ -148,6 +148,39 @@ fn nothing_is_attested_that_the_log_does_not_say() {
     assert_eq!(of(&failed, Level::Admitted, 10), Err(NotAttestable::Gate("order".into())));
 }
 
+#[test]
+fn a_gate_that_was_waived_is_attested_as_waived_and_read_back() {
+    let mut expedited = promotion();
+    expedited.judged.push(Judged { waived: true, ..judged(false) });
+    let written = of(&expedited, Level::Admitted, 10).unwrap();
+    let read = Attestation::parse(&written.to_bytes().unwrap()).unwrap();
+    assert_eq!(read, written);
+    let verdicts: Vec<&str> = read.details.gates.iter().map(|gate| gate.verdict.as_str()).collect();
+    assert_eq!(verdicts, ["pass", "pass", "waived"]);
+}
+
+#[test]
+fn only_approvals_that_stand_are_attested_and_of_each_person_the_newest() {
+    let mut again = promotion();
+    let with = |nonce: &str, revoked| {
+        let mut given = approval(PromotionId(7), "cy", Decision::Approve);
+        given.statement.nonce = nonce.into();
+        given.proof = crate::approval::Proof::Sshsig {
+            key: "k".into(),
+            statement: digest(nonce),
+            signature: digest("signature"),
+        };
+        given.revoked = revoked;
+        given
+    };
+    again.approvals = vec![with("first", None), with("second", None), with("third", Some(at(2)))];
+    let attested = of(&again, Level::Admitted, 10).unwrap().details.approvals;
+    let objects: Vec<_> = attested.iter().map(|given| given.objects[0]).collect();
+    assert_eq!(objects, [digest("second")]);
+    again.approvals = vec![with("taken back", Some(at(1)))];
+    assert_eq!(of(&again, Level::Admitted, 10).unwrap().details.approvals, []);
+}
+
 /// The refusal of the statement after something in it was changed.
 fn refused(change: impl FnOnce(&mut Value)) -> String {
     let mut statement = json(&attestation(Level::Admitted));

@@ -13,6 +13,7 @@ use crate::{
     freeze::{Hold, HoldScope},
     promotion::{
         Done, Ended, IllegalEvent, Kind, PAST_DATABASE, Promotion, PromotionEvent, PromotionId, Stage, Status, Step,
+        refused_to_switch,
     },
     record::{Grade, Recorded},
     schema::{Expected, Schema},
@@ -295,6 +296,9 @@ impl Ledger {
             // against the release.
             PromotionEvent::Failed { step: Step::Switch, failure, .. }
                 if after.attested.is_some() && failure.code.as_str().starts_with(REGISTRY) => {}
+            // Nor where something stood against the switch.
+            PromotionEvent::Failed { step, failure, untouched, .. }
+                if refused_to_switch(*step, failure, *untouched) => {}
             // Only what ran and was found wanting counts against the release; a registry that would not move a tag does not.
             PromotionEvent::Failed { step: Step::Switch | Step::Verify, failure, .. } => {
                 let record = self.environment(&after.to);

@@ -10,12 +10,13 @@ use crate::{name::Role, quantity::Period};
 
 /// Gates that no expedited promotion may waive, whatever a policy says. They guard that the bytes are those that were tested
 /// (`same_digest`, `by_hand`), that the order of the environments is kept (`order`), that somebody vouched for them
-/// (`signature`, `provenance`) and that what Sealift itself put on record holds (`attestation`, `promotion_attestation`,
+/// (`signature`, `provenance`), that what somebody has put on hold stays out until they let go of it (`hold`), and that what Sealift itself put on record holds (`attestation`, `promotion_attestation`,
 /// `admission`). Whoever adds such a gate adds its name here. A name that is no gate of this version does no harm.
 pub const NEVER_WAIVED: &[&str] = &[
     "same_digest",
     "by_hand",
     "order",
+    "hold",
     "signature",
     "provenance",
     "attestation",

@@ -34,6 +34,8 @@ pub(crate) const NO_TARGET: &str = "E0407";
 pub(crate) const NOT_AUTOMATIC: &str = "E0408";
 pub(crate) const NO_SECOND_ROLLBACK: &str = "E0409";
 pub(crate) const PAST_DATABASE: &str = "E0420";
+/// What stands against a promotion was found before a step began.
+const REFUSED: &str = "E0404";
 
 impl Promotion {
     /// A promotion that was just requested.
@@ -99,14 +101,28 @@ impl Promotion {
             PromotionEvent::Lapsed => self.lapsed(),
             PromotionEvent::Done(done) => self.done(done),
             PromotionEvent::Failed { step, failure, automatic, untouched } => {
-                let stage = self.failed(step, failure, automatic);
+                let stage = self.failed(step, failure, automatic, untouched);
                 self.migrated |= stage.is_ok() && !untouched && self.migrates(step);
                 stage
             }
         }?;
+        if matches!(stage, Stage::Ended(_)) && self.was_never_live() {
+            // What was waived for it came nowhere, so there is nothing to make good.
+            self.follow_up = None;
+        }
         self.stage = stage;
         self.timeline.push(Moment { at, what: what.to_owned() });
         Ok(())
+    }
+
+    /// Whether it certainly touched nothing live, as far as its stage tells.
+    fn was_never_live(&self) -> bool {
+        match &self.stage {
+            Stage::Forward { step, .. } => !step.touches_live(),
+            Stage::Back { cause: Cause::Failed { step, .. }, .. } => !step.touches_live(),
+            Stage::Back { cause: Cause::Withdrawn { .. }, .. } => true,
+            Stage::Judging | Stage::Waiting(_) | Stage::Back { .. } | Stage::Ended(_) => false,
+        }
     }
 
     pub(super) fn illegal(&self, event: &'static str, detail: Option<&'static str>) -> IllegalEvent {
@@ -311,9 +327,19 @@ impl Promotion {
         self.kind == Kind::Promote && (step == Step::Migrate || step == Step::Prepare && self.schema.is_some())
     }
 
-    fn failed(&mut self, step: Step, failure: Failure, automatic: bool) -> Result<Stage, IllegalEvent> {
+    fn failed(
+        &mut self,
+        step: Step,
+        failure: Failure,
+        automatic: bool,
+        untouched: bool,
+    ) -> Result<Stage, IllegalEvent> {
         match self.stage.clone() {
-            Stage::Forward { step: at, .. } if at == step => Ok(self.turn_back(step, failure, automatic)),
+            Stage::Forward { step: at, .. } if at == step => Ok(match refused_to_switch(step, &failure, untouched) {
+                // There is a candidate beside what is live, as after a preparation that failed.
+                true => self.turn_back(Step::Prepare, failure, automatic),
+                false => self.turn_back(step, failure, automatic),
+            }),
             Stage::Back { step: at, cause } if at == step => Ok(match (step, cause) {
                 (Step::Discard, cause) => Stage::Ended(ended_before_live(cause, Some(failure))),
                 // That it is withdrawn counts, whatever the registry still has.
@@ -374,6 +400,11 @@ impl Promotion {
             None => Err(blocked(NO_TARGET, "there is no record of what ran before".to_owned())),
         }
     }
+}
+
+/// Whether the switch was not begun, because something stood against it: a hold, a freeze, another policy, or old consent.
+pub(crate) fn refused_to_switch(step: Step, failure: &Failure, untouched: bool) -> bool {
+    step == Step::Switch && untouched && failure.code.as_str() == REFUSED
 }
 
 fn is_running(observed: &Observed, release: &crate::release::Release) -> bool {

@@ -25,7 +25,7 @@ mod state;
 mod step;
 
 pub use apply::IllegalEvent;
-pub(crate) use apply::PAST_DATABASE;
+pub(crate) use apply::{PAST_DATABASE, refused_to_switch};
 pub use event::{Judgement, Next, PromotionEvent, Request};
 pub use intent::Intent;
 pub use state::{

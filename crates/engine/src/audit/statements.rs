@@ -13,14 +13,14 @@ use sealift_domain::{
     promotion::{PromotionEvent, PromotionId, Request, Requester},
 };
 
-use crate::ports::signature::Signatures;
+use crate::{book::Book, error::EngineError, ports::signature::Signatures};
 
 /// That somebody said something.
-pub(super) struct Claim<'a> {
+pub(crate) struct Claim<'a> {
     /// Who; `None` for a workload.
     who: Option<&'a PersonId>,
     /// How it was known.
-    pub(super) proof: &'a Proof,
+    pub(crate) proof: &'a Proof,
     said: Said<'a>,
 }
 
@@ -69,7 +69,7 @@ pub(super) fn is_signed(kind: &str) -> bool {
 }
 
 /// What an event says that somebody said.
-pub(super) fn of(event: &Event) -> Vec<Claim<'_>> {
+pub(crate) fn of(event: &Event) -> Vec<Claim<'_>> {
     let one = |who, proof, said| vec![Claim { who: Some(who), proof, said }];
     match event {
         Event::PolicyAccepted(accepted) => {
@@ -100,7 +100,8 @@ pub(super) fn of(event: &Event) -> Vec<Claim<'_>> {
     }
 }
 
-fn of_promotion(promotion: PromotionId, event: &PromotionEvent) -> Vec<Claim<'_>> {
+/// What an event of a promotion says that somebody said.
+pub(crate) fn of_promotion(promotion: PromotionId, event: &PromotionEvent) -> Vec<Claim<'_>> {
     let one = |who, proof, said| vec![Claim { who: Some(who), proof, said }];
     match event {
         PromotionEvent::Requested(request) => match &request.requester {
@@ -126,6 +127,17 @@ fn of_promotion(promotion: PromotionId, event: &PromotionEvent) -> Vec<Claim<'_>
 }
 
 impl Claim<'_> {
+    /// What proves it, as it lies beside the log; `None` if something of it is missing.
+    pub(crate) async fn objects(&self, book: &Book) -> Result<Option<Vec<Vec<u8>>>, EngineError> {
+        let found = book.log().objects(&self.proof.objects()).await?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// What was said, in words.
+    pub(super) fn what(&self) -> &'static str {
+        self.said.name()
+    }
+
     /// Whether it is an approval, which reports count by themselves.
     pub(super) fn is_approval(&self) -> bool {
         matches!(self.said, Said::Approval(_))
@@ -135,7 +147,7 @@ impl Claim<'_> {
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         signatures: &dyn Signatures,
         policy: Option<&Policy>,

@@ -21,6 +21,7 @@ use crate::{
     error::EngineError,
     places,
     ports::registry::{Registry, RegistryErrorKind},
+    proven::{self, Proven},
     world::World,
 };
 
@@ -35,6 +36,8 @@ pub struct Gathered {
     pub(crate) silent: BTreeSet<ComponentName>,
     pub(crate) evidence: BTreeMap<ComponentName, Fact<Vec<Evidence>>>,
     pub(crate) sources: BTreeMap<ComponentName, Fact<SourceFacts>>,
+    /// The consent that was verified again.
+    pub(crate) proven: Proven,
     /// The bytes that the evidence was read from.
     pub(crate) bodies: BTreeMap<Digest, Bytes>,
 }
@@ -51,7 +54,8 @@ pub async fn gather(
     let images = read_images(world.registry.as_ref(), &sources);
     let commits = commits(world, ledger, promotion, &asks.branches);
     let ((images, silent), sources) = futures_util::future::join(images, commits).await;
-    let mut gathered = Gathered { images, silent, sources, ..Gathered::default() };
+    let proven = proven::verify(book, world.signatures.as_ref(), ledger, promotion, world.clock.now()).await?;
+    let mut gathered = Gathered { images, silent, sources, proven, ..Gathered::default() };
     if asks.evidence {
         evidence::gather(book, world, ledger, promotion, &asks.trusts, &mut gathered).await?;
     }

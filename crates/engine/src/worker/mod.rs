@@ -7,14 +7,18 @@ mod lease;
 mod steps;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use sealift_domain::{
+    approval::NotCounted,
     cost::Cost,
     event::{Event, LeaseReleased, PromotionChanged},
     gate::Judged,
     ledger::Ledger,
-    name::EnvironmentName,
+    name::{EnvironmentName, PersonId},
     policy::AttestRule,
     promotion::{Intent, Judgement, Next, Promotion, PromotionEvent, PromotionId, Status, Step, Wait},
     quantity::Period,
@@ -51,12 +55,14 @@ pub struct Worker<'a> {
     observer: &'a dyn Observer,
     options: RunOptions,
     watches: Watches,
+    /// Whether this run has done a step. Of the step that a run begins with, an earlier one may have done a part.
+    went_on: AtomicBool,
 }
 
 impl<'a> Worker<'a> {
     /// A run that reports to `observer`.
     pub fn new(book: &'a Book, world: &'a World, observer: &'a dyn Observer, options: RunOptions) -> Self {
-        Self { book, world, observer, options, watches: Watches::default() }
+        Self { book, world, observer, options, watches: Watches::default(), went_on: AtomicBool::new(false) }
     }
 
     /// Goes on with a promotion until it is over or waits, and returns its state then.
@@ -154,8 +160,13 @@ impl<'a> Worker<'a> {
                 if !matches!(promotion.intent(), Intent::Judge | Intent::Await(_)) {
                     return Ok(Decision::nothing(None));
                 }
+                // Somebody decided meanwhile, and nobody has verified that yet: it is judged again.
+                if !gathered.proven.covers(promotion) {
+                    return Ok(Decision::nothing(None));
+                }
                 let facts = judge::facts(ground.ledger, promotion, gathered.clone(), ground.now)?;
-                let judgement = judge::judge(ground.ledger, promotion, &facts, definition, on_host)?;
+                let judgement =
+                    judge::judge(ground.ledger, promotion, &facts, definition, (on_host, &gathered.proven))?;
                 // Before anything is copied: without the key, the admission would come to nothing.
                 if let (Next::Admit { .. }, Some(rule)) =
                     (&judgement.next, attest_rule(ground.ledger, &judgement, promotion)?)
@@ -170,6 +181,9 @@ impl<'a> Worker<'a> {
                 Ok(Decision { drafts: self.judged(ground, promotion, kept)?, value })
             })
             .await?;
+        if !gathered.proven.refused.is_empty() {
+            self.observer.on(&Progress::Unproven { consent: gathered.proven.refused.iter().map(unproven).collect() });
+        }
         if let Some((gates, next)) = judged {
             self.report_judgement(gates, &next, began);
         }
@@ -264,6 +278,7 @@ impl<'a> Worker<'a> {
                 Ok(Decision { drafts, value: () })
             })
             .await?;
+        self.went_on.store(true, Ordering::Relaxed);
         self.observer.on(&report);
         Ok(())
     }
@@ -325,6 +340,11 @@ fn attest_rule<'a>(
 fn key_for(world: &World, environment: &EnvironmentName, rule: &AttestRule) -> Result<PublicKey, EngineError> {
     let found = world.attestor.key_among(&rule.keys);
     found.map_err(|why| EngineError::NoPromotionKey { environment: environment.clone(), why })
+}
+
+/// Whose consent does not count, and why, in words.
+fn unproven((who, why): &(PersonId, NotCounted)) -> String {
+    format!("{who}: {why}")
 }
 
 /// The name of a promotion's deployment on its host.

@@ -3,9 +3,12 @@
 
 mod attest;
 mod costs;
+mod expedited;
+mod forged;
 mod leases;
 mod offline;
 mod rehearsals;
 mod steps;
+mod still;
 mod stubs;
 mod waiting;

@@ -13,7 +13,7 @@ use sealift_engine::{act::Signed, book::Decision, decide, ports::clock::Clock, r
 
 use super::stubs::{NoSignatures, Stage, environment, policy, proof};
 
-fn with_approval() -> sealift_domain::policy::Policy {
+pub(crate) fn with_approval() -> sealift_domain::policy::Policy {
     let mut policy = policy();
     let lead: sealift_domain::name::Role = "lead".parse().unwrap();
     let person = Person { roles: [lead.clone()].into(), ssh: ["ssh-ed25519 AAAA".to_owned()].into() };
@@ -29,7 +29,7 @@ fn with_approval() -> sealift_domain::policy::Policy {
     policy
 }
 
-async fn staged(policy: sealift_domain::policy::Policy) -> Stage {
+pub(crate) async fn staged(policy: sealift_domain::policy::Policy) -> Stage {
     let stage = Stage::new(policy).await;
     stage.build(1).await;
     let id = stage.ask(Kind::Promote, 1, "staging").await;
@@ -38,7 +38,7 @@ async fn staged(policy: sealift_domain::policy::Policy) -> Stage {
     stage
 }
 
-async fn approve(stage: &Stage, id: sealift_domain::promotion::PromotionId) {
+pub(crate) async fn approve(stage: &Stage, id: sealift_domain::promotion::PromotionId) {
     let book = stage.book().await;
     let ledger = book.ledger().await.unwrap();
     let statement = decide::statement(

@@ -109,8 +109,17 @@ fn after_the_gates(world: &World, promotion: &Promotion, rule: &ApprovalRule, ev
         committers: Vec::new(),
         actors: Vec::new(),
     };
-    match approval::consent(&promotion.approvals, rule, &binding, world.ledger.voters().unwrap(), &parties, world.now())
-    {
+    // No signatures are made here.
+    let proven = promotion.approvals.iter().map(|approval| approval.statement.digest()).collect();
+    match approval::consent(
+        &promotion.approvals,
+        &proven,
+        rule,
+        &binding,
+        world.ledger.voters().unwrap(),
+        &parties,
+        world.now(),
+    ) {
         Consent::Given(by) => Next::Admit { consent: by.into_iter().collect(), needed: 0, follow_up: None },
         Consent::Wanted { missing, .. } => {
             Next::Wait(Wait::Approval { until: rule.expires.after(promotion.requested_at), missing })

@@ -4,6 +4,7 @@ mod attest;
 mod back;
 mod deploy;
 mod images;
+mod still;
 mod verify;
 
 use std::sync::Arc;
@@ -126,6 +127,7 @@ impl Worker<'_> {
     ) -> Result<Outcome, StepError> {
         let context = Context { ledger, promotion, step, fence };
         if matches!(step, Step::Migrate | Step::Prepare | Step::Switch) {
+            self.still_may(&context).await?;
             self.admitted(&context).await?;
         }
         match step {

@@ -97,6 +97,7 @@ impl Phases {
                 let names: Vec<&str> = by.iter().map(|person| person.as_str()).collect();
                 vec![row(Mark::Ok, "approval", names.join(", "), None)]
             }
+            Progress::Unproven { consent } => vec![row(Mark::Bad, "approval", consent.join("; "), None)],
             Progress::Waiting { reason, until } => self.waiting(reason, *until, now),
             Progress::StepBegan { step, usually } => self.began(*step, *usually, now),
             Progress::Note { text, .. } => self.note(text),

@@ -117,6 +117,9 @@ impl State {
                 let names: Vec<&str> = by.iter().map(|person| person.as_str()).collect();
                 vec![format!("approval: {}", names.join(", "))]
             }
+            Progress::Unproven { consent } => {
+                consent.iter().map(|words| format!("approval does not count: {words}")).collect()
+            }
             Progress::Waiting { reason, until } => {
                 vec![format!("waiting for {reason}, until {}", until.strftime("%FT%TZ"))]
             }
