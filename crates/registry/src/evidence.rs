@@ -88,7 +88,10 @@ impl Allowance {
         } else {
             return Ok(());
         };
-        Err(error(RegistryErrorKind::Malformed, format!("{what} cannot be used: {why}; delete it there if it does not belong there")))
+        Err(error(
+            RegistryErrorKind::Malformed,
+            format!("{what} cannot be used: {why}; delete it there if it does not belong there"),
+        ))
     }
 }
 

@@ -57,7 +57,7 @@ fn found(gate: &str, verdict: Verdict, waived: bool) -> Judged {
 }
 
 #[test]
-fn attack_16_a_waiver_of_one_finding_is_none_of_another() {
+fn attack_09_a_waiver_of_one_finding_is_none_of_another() {
     let fail = |reason: &str| Verdict::Fail { reason: reason.into(), remedy: "mend it".into(), clears_at: None };
     let error = |reason: &str| Verdict::Error { reason: reason.into(), remedy: "mend it".into() };
     let bound = |judged: Judged| judge::evidence_digest(&[judged], None);
@@ -85,7 +85,7 @@ fn attack_16_a_waiver_of_one_finding_is_none_of_another() {
 }
 
 #[tokio::test]
-async fn attack_16_a_gate_that_could_not_be_judged_is_not_waived() {
+async fn attack_09_a_gate_that_could_not_be_judged_is_not_waived() {
     let stage = staged(waivable()).await;
     let id = ask(&stage).await;
     let ledger = stage.book().await.ledger().await.unwrap();

@@ -96,7 +96,7 @@ async fn ended_untouched(stage: &Stage, id: PromotionId, of: &str) {
 }
 
 #[tokio::test]
-async fn attack_17_what_comes_while_a_promotion_is_under_way_ends_it_before_the_switch() {
+async fn attack_10_what_comes_while_a_promotion_is_under_way_ends_it_before_the_switch() {
     for what in ALL {
         for (step, discarded) in [(Step::Copy, 0), (Step::RecordUndo, 0), (Step::Migrate, 1), (Step::Prepare, 1)] {
             let (stage, id) = consented().await;
@@ -112,7 +112,7 @@ async fn attack_17_what_comes_while_a_promotion_is_under_way_ends_it_before_the_
 }
 
 #[tokio::test]
-async fn attack_17_a_run_that_goes_on_before_the_switch_looks_whether_it_was_made() {
+async fn attack_10_a_run_that_goes_on_before_the_switch_looks_whether_it_was_made() {
     for (what, switched) in ALL.into_iter().flat_map(|what| [(what, false), (what, true)]) {
         let (stage, id) = consented().await;
         let of = format!("{what:?}, switched: {switched}");

@@ -81,7 +81,8 @@ pub(super) async fn trial(
     let gathered = gather::gather(&session.book, &session.world, &ledger, &promotion).await.map_err(engine)?;
     let facts = judge::facts(&ledger, &promotion, gathered, now).map_err(engine)?;
     let definition = judge::definition(&session.world, &promotion).map_err(engine)?;
-    let judgement = judge::judge(&ledger, &promotion, &facts, definition, (false, &Proven::default())).map_err(engine)?;
+    let judgement =
+        judge::judge(&ledger, &promotion, &facts, definition, (false, &Proven::default())).map_err(engine)?;
     Ok(Trial { promotion, gates: judgement.gates, facts, next: judgement.next, schema: judgement.schema })
 }
 
