@@ -98,11 +98,11 @@ fn fits(evidence: &Evidence, kind: EvidenceKind) -> Result<(), EngineError> {
         _ => false,
     };
     let (is, instead) = match evidence.claim {
-        Claim::Provenance(_) => ("provenance", "provenance"),
-        Claim::Sbom(_) => ("an SBOM", "sbom"),
-        Claim::Scan(_) => ("a scan", "scan"),
-        Claim::Vex(_) => ("a VEX document", "vex"),
-        Claim::Tests(_) => ("a test result", "test"),
+        Claim::Provenance(_) => ("provenance", "`sealift record provenance IMAGE --file FILE`"),
+        Claim::Sbom(_) => ("an SBOM", "`sealift record sbom IMAGE --file FILE`"),
+        Claim::Scan(_) => ("a scan", "`sealift record scan IMAGE --file FILE`"),
+        Claim::Vex(_) => ("a VEX document", "`sealift record vex IMAGE --file FILE`"),
+        Claim::Tests(_) => ("a test result", "`sealift record test IMAGE --file FILE`"),
         Claim::Signature | Claim::Other { .. } | Claim::Unreadable { .. } => {
             let why = "it is a signature, and says nothing more: attach it to the image, `cosign sign` does";
             return Err(EngineError::Evidence(why.to_owned()));
@@ -111,7 +111,7 @@ fn fits(evidence: &Evidence, kind: EvidenceKind) -> Result<(), EngineError> {
     if right {
         return Ok(());
     }
-    Err(EngineError::Evidence(format!("it is {is}: `sealift record {instead} IMAGE --file FILE` takes it")))
+    Err(EngineError::Evidence(format!("it is {is}: {instead} takes it")))
 }
 
 /// Whether it is about the artifact.
