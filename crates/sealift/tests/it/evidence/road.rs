@@ -159,3 +159,23 @@ fn a_judgement_that_does_not_follow_from_its_evidence_is_found_out_unless_the_ga
     });
     place.run(&["explain", &name, "--replay"]).ends(1).says("E0902");
 }
+
+#[test]
+fn a_judgement_whose_evidence_is_gone_is_not_called_repeated() {
+    let test = "evidence::road::a_judgement_whose_evidence_is_gone_is_not_called_repeated";
+    if !crate::real::is_complete(test, &crate::real::absent(&["python3"])) {
+        return;
+    }
+    let key = PromotionKey::generate().unwrap();
+    let (place, image) = super::asking("sbom: {by: {key: ci.pub}}", &[("ci.pub", &key)]);
+    attest(&place, &key, &image, SPDX, &sbom("MIT"));
+    let name = place.request().to_string();
+    place.run(&["explain", &name, "--replay"]).ends(0);
+    let script = "import sqlite3, sys; log = sqlite3.connect(sys.argv[1]); \
+                  gone = log.execute(\"delete from object where cast(bytes as text) like '%dsseEnvelope%'\").rowcount; \
+                  log.commit(); sys.exit(gone != 1)";
+    let log = place.path(".sealift/log.sqlite");
+    let ran = std::process::Command::new("python3").args(["-c", script]).arg(log).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    place.run(&["explain", &name, "--replay"]).ends(1).says("E0902").says("gone");
+}
