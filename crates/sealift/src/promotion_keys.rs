@@ -21,7 +21,7 @@ use crate::{config::Config, private, shell::Shell, tls_files};
 
 /// The environment variable with a private key, PEM.
 pub const VARIABLE: &str = "SEALIFT_PROMOTION_KEY";
-/// The file beside the log.
+/// The file in the state directory.
 const FILE: &str = "promotion.key";
 
 /// The keys that are at hand, and why others are not.
@@ -33,12 +33,12 @@ pub struct PromotionKeys {
 
 /// Where the private key lies, unless the configuration says otherwise.
 pub fn usual_file(config: &Config) -> PathBuf {
-    beside(&config.directory.join(&config.store))
+    beside(&config.directory.join(config.store.state()))
 }
 
-/// Where the private key lies that belongs to the log at `path`.
-pub fn beside(log: &Path) -> PathBuf {
-    log.with_file_name(FILE)
+/// Where the private key lies in a state directory ([`Store::state`](crate::config::Store::state)).
+pub fn beside(state: &Path) -> PathBuf {
+    state.join(FILE)
 }
 
 impl PromotionKeys {

@@ -56,7 +56,7 @@ impl Session {
         let config = configuration(shell, global)?;
         let path = config.directory.join(&config.store);
         let one = |diagnostic| vec![diagnostic];
-        let mut log = wiring::open_log(&path).map_err(one)?;
+        let mut log = wiring::stores::open_log(&path).map_err(one)?;
         if let Some(wrap) = &shell.wrap_log {
             log = wrap(log);
         }

@@ -32,7 +32,7 @@ pub(crate) async fn measure(
     let yaml = std::fs::read_to_string(place.directory.join("sealift.yaml"))?;
     let config =
         Config::parse(&yaml, "sealift.yaml", &place.directory).map_err(|_| "the configuration cannot be read")?;
-    let log = wiring::create_log(&directory.join("log.sqlite"), "hello.sealift").map_err(|_| "no log")?;
+    let log = wiring::stores::create_log(&directory.join("log.sqlite"), "hello.sealift").map_err(|_| "no log")?;
     let short = Book::open(log, Arc::new(SystemClock), Arc::new(SystemEntropy), "bench".to_owned()).await?;
     init::first(&short, config.policy, std::collections::BTreeMap::new()).await?;
     let scope = HoldScope::Digest(sealift_domain::digest::Digest::of(b"measured"));

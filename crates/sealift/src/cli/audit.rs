@@ -115,7 +115,7 @@ async fn export(
     session: &Session,
     directory: &std::path::Path,
 ) -> Result<Exit, Diagnostic> {
-    let size = wiring::export(&session.config, session.book.log().as_ref(), directory).await?;
+    let size = wiring::stores::export(&session.config, session.book.log().as_ref(), directory).await?;
     if global.json() {
         shell.print(&format!("{}\n", json!({"schema_version": 1, "entries": size, "directory": directory})));
     } else {

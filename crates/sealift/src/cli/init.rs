@@ -78,7 +78,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             })
             .next("`sealift status` shows what it holds; `sealift policy diff` compares the policy")));
     }
-    let log = wiring::create_log(&log_path, &format!("{}.sealift", config.policy.app)).map_err(one)?;
+    let log = wiring::stores::create_log(&log_path, &format!("{}.sealift", config.policy.app)).map_err(one)?;
     ignore_state(&config).map_err(one)?;
     let entropy = Arc::new(SystemEntropy);
     let book = Book::open(log, Arc::new(SystemClock), entropy.clone(), "init".to_owned());
@@ -91,14 +91,14 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             "schema_version": 1,
             "app": config.policy.app,
             "log": config.store,
-            "public_key": wiring::verifier_path(&config.store),
+            "public_key": wiring::stores::verifier_path(&config.store),
             "policy": config.policy.digest(),
         });
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
     told.push(format!("created {} and its key", config.store.display()));
-    told.push(format!("public  {}", wiring::verifier_path(&config.store).display()));
+    told.push(format!("public  {}", wiring::stores::verifier_path(&config.store).display()));
     told.push("policy  accepted on first use; changes need `sealift policy accept`".to_owned());
     for (name, environment) in &config.policy.environments {
         if environment.from.is_some() && environment.approval.is_none() {

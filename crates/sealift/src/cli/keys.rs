@@ -62,7 +62,7 @@ fn generate(out: Option<PathBuf>, global: &Global, shell: &Shell) -> Ends {
             let path = session::configuration_path(shell, global);
             let Ok(text) = std::fs::read_to_string(&path) else { return made_nowhere(shell, global) };
             let directory = path.parent().unwrap_or(Path::new(""));
-            (promotion_keys::beside(&directory.join(config::store_of(&text))), directory.join("promotion.pub"))
+            (promotion_keys::beside(&directory.join(config::store_of(&text).state())), directory.join("promotion.pub"))
         }
     };
     let key = make(&private, &public).map_err(|d| vec![d])?;

@@ -19,6 +19,7 @@ mod people;
 mod registries;
 mod schema;
 mod secrets;
+mod store;
 mod verify;
 
 use std::{
@@ -45,16 +46,13 @@ pub use minimal::minimal;
 pub use notify::{Channel, UrlRef};
 pub use registries::Registries;
 pub use schema::schema;
+pub use store::{GitStore, Store};
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 /// The keys of the file.
 const KEYS: &[&str] =
     &["app", "source", "people", "identities", "environments", "notify", "registries", "attest", "store"];
-/// Where the log is, unless `store` says otherwise.
-const USUAL_STORE: &str = ".sealift/log.sqlite";
-/// What a `store` begins with.
-const SQLITE: &str = "sqlite:";
 
 /// What the file says.
 pub struct Config {
@@ -70,8 +68,8 @@ pub struct Config {
     pub registries: Registries,
     /// The file of the private key that promotions are attested with, if one is named.
     pub private_key: Option<PathBuf>,
-    /// The log, relative to [`Config::directory`].
-    pub store: PathBuf,
+    /// Where the log is.
+    pub store: Store,
     /// Where everything stands.
     pub spans: Spans,
     /// The directory that paths of the file are relative to.
@@ -122,14 +120,10 @@ impl Config {
     }
 }
 
-/// The log that the file names, relative to it, whatever else is wrong with the file: the key that it names may be about to be made.
-pub fn store_of(text: &str) -> PathBuf {
+/// Where the log is that the file names, whatever else is wrong with the file: the key that it names may be about to be made.
+pub fn store_of(text: &str) -> Store {
     let root = node::parse(text).ok().filter(|_| text.len() <= MAX_BYTES);
-    let named = root.as_ref().and_then(|root| match &root.get("store")?.node.value {
-        Value::Text(text) => text.strip_prefix(SQLITE).filter(|path| !path.trim().is_empty()),
-        _ => None,
-    });
-    named.unwrap_or(USUAL_STORE).into()
+    root.as_ref().and_then(store::named).unwrap_or_default()
 }
 
 /// What was read, before it is known whether all of it is right.
@@ -140,7 +134,7 @@ struct Parts {
     channels: BTreeMap<ChannelName, Channel>,
     registries: Registries,
     private_key: Option<PathBuf>,
-    store: PathBuf,
+    store: Store,
 }
 
 impl Parts {
@@ -185,21 +179,10 @@ fn parts(reader: &mut Reader, at: &Cursor<'_>) -> Option<Parts> {
     let Notify { policy: notify, channels } = at.get("notify").map(|at| notify::read(reader, &at)).unwrap_or_default();
     let registries = at.get("registries").map(|at| registries::read(reader, &at)).unwrap_or_default();
     let private_key = at.get("attest").and_then(|at| attest::private_key(reader, &at));
-    let store = at.get("store").map_or(Some(USUAL_STORE.into()), |at| store(reader, &at));
+    let store = at.get("store").map_or_else(|| Some(Store::default()), |at| store::read(reader, &at));
     let Environments { rules, deploy } = environments?;
     let policy = Policy { app: app?, source, people: rights, identities, environments: rules, notify };
     Some(Parts { policy, contacts, deploy, channels, registries, private_key, store: store? })
-}
-
-fn store(reader: &mut Reader, at: &Cursor<'_>) -> Option<PathBuf> {
-    let text: String = reader.decode(at)?;
-    match text.strip_prefix(SQLITE).filter(|path| !path.trim().is_empty()) {
-        Some(path) => Some(path.into()),
-        None => {
-            reader.push(at.fault(format!("`store` is `{SQLITE}` and a file, for instance `{SQLITE}{USUAL_STORE}`")));
-            None
-        }
-    }
 }
 
 /// The place of what makes a policy impossible.

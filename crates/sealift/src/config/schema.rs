@@ -37,17 +37,30 @@ pub fn schema() -> Value {
         "notify": {"type": "array", "items": channel(&mut generator), "description": "Where notices go, and which."},
         "registries": registries(),
         "attest": private_key(),
-        "store": {
-            "type": "string",
-            "pattern": "^sqlite:.*\\S",
-            "description": "Where the log is; `sqlite:.sealift/log.sqlite` unless said otherwise.",
-        },
+        "store": store(&mut generator),
     });
     let mut schema = object(properties, &["app", "environments"]);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("sealift.yaml");
     schema["definitions"] = Value::Object(generator.take_definitions(true).into_iter().collect::<Map<_, _>>());
     schema
+}
+
+fn store(generator: &mut SchemaGenerator) -> Value {
+    let branch = json!({
+        "type": "string",
+        "pattern": "^git\\+.+#.+",
+        "description": "A branch of a git repository: `git+URL#BRANCH`.",
+    });
+    let long = json!({
+        "url": branch,
+        "key": {"type": "string", "description": "The public key of the log, for those who have no private one."},
+        "large_objects": described(of::<Repository>(generator), "Where bodies lie that are too large for the branch."),
+    });
+    json!({
+        "anyOf": [{"type": "string", "pattern": "^sqlite:.*\\S"}, branch, object(long, &["url"])],
+        "description": "Where the log is; `sqlite:.sealift/log.sqlite` unless said otherwise.",
+    })
 }
 
 fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {

@@ -182,7 +182,7 @@ environments:
 
     /// Keeps the newest checkpoint outside the log.
     pub(super) async fn keep_checkpoint(&self) -> Result<(), Diagnostic> {
-        let log = wiring::open_log(&self.directory.join(".sealift/log.sqlite"))?;
+        let log = wiring::stores::open_log(&self.directory.join(".sealift/log.sqlite"))?;
         let checkpoint = log.checkpoint().await.map_err(|error| failure::of_log(&error))?;
         self.write("checkpoint", &checkpoint)
     }

@@ -155,7 +155,7 @@ fn argv(directory: &Path) -> Vec<String> {
 
 /// An authority and its certificate for this machine, both valid for a day. They are two, because TLS clients refuse an
 /// authority's own certificate as a server's.
-fn make_certificate(directory: &Path) {
+pub(crate) fn make_certificate(directory: &Path) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let authority = ["-x509", "-days", "1", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"];
     openssl(directory, &[&["req"], &key[..], &authority].concat());
@@ -174,7 +174,7 @@ fn openssl(directory: &Path, arguments: &[&str]) {
     assert!(made.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn open_to_workers(directory: &Path) {
+pub(crate) fn open_to_workers(directory: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -258,7 +258,7 @@ environments:
 
     /// What the log says now.
     pub(crate) fn ledger(&self) -> Arc<Ledger> {
-        let log = wiring::open_log(&self.path(".sealift/log.sqlite")).unwrap();
+        let log = wiring::stores::open_log(&self.path(".sealift/log.sqlite")).unwrap();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let book = self.block_on(Book::open(log, clock, entropy, "tester".to_owned())).unwrap();
         self.block_on(book.ledger()).unwrap()
