@@ -250,6 +250,18 @@ pub fn of_log(error: &LogError) -> Diagnostic {
         LogError::Unavailable { .. } => Diagnostic::new("E0201", error.to_string())
             .state(UNTOUCHED)
             .next("check that the file is there and that this account may write it"),
+        LogError::Refused { .. } => Diagnostic::new("E0206", error.to_string())
+            .state("the entry was not written")
+            .next("`sealift explain E0206` says what a push needs; then run the command again, it goes on where it stopped"),
+        LogError::Uncertain { .. } => Diagnostic::new("E0207", error.to_string())
+            .state("the entry is in the log as a whole or not at all; nothing is lost or doubled")
+            .next("run the command again when the place answers: it finds out, and goes on from there"),
+        LogError::Rewritten { .. } => Diagnostic::new("E0208", error.to_string())
+            .state("nothing was changed, here or there; nothing is promoted on a log that does not continue")
+            .next("keep the cache and find out who pushed by force: `sealift explain E0208`"),
+        LogError::Unreachable { .. } => Diagnostic::new("E0209", error.to_string())
+            .state(UNTOUCHED)
+            .next("run the command again when the place answers; `sealift explain E0209` says what to look at"),
     }
 }
 

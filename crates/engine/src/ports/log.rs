@@ -77,6 +77,40 @@ pub enum LogError {
         /// What the store said.
         why: String,
     },
+    /// The place where the log lies answered that it does not take this. Nothing was written.
+    #[error("{place} refused to take it: {why}")]
+    Refused {
+        /// Address of the store.
+        place: String,
+        /// What it said, and what helps.
+        why: String,
+    },
+    /// It was handed over, and nobody can say whether it arrived. Nothing is lost or doubled: whoever reads the log next sees.
+    #[error("it is not certain whether {place} has taken it: {why}")]
+    Uncertain {
+        /// Address of the store.
+        place: String,
+        /// What happened.
+        why: String,
+    },
+    /// The place answers, or does not, so that the log there cannot be read.
+    #[error("{place} cannot be read: {why}")]
+    Unreachable {
+        /// Address of the store.
+        place: String,
+        /// What it said, and what helps.
+        why: String,
+    },
+    /// What lies there does not continue what was seen there before: it was rewritten, cut short, forked, or put back.
+    #[error("the log at {place} was rewritten: seen were {seen}, and {found}")]
+    Rewritten {
+        /// Address of the store.
+        place: String,
+        /// What was seen and verified before.
+        seen: String,
+        /// What is there now.
+        found: String,
+    },
 }
 
 /// An append-only Merkle log with one write.
@@ -84,6 +118,12 @@ pub enum LogError {
 pub trait Log: Send + Sync {
     /// The current head, after checking that the newest signed checkpoint is ours and agrees with it.
     async fn head(&self) -> Result<Head, LogError>;
+
+    /// The head as it was seen last, without asking anybody. It may be old, and what is decided on it holds only if
+    /// [`Log::append`] takes it. Stores for which [`Log::head`] costs nothing return that.
+    async fn known_head(&self) -> Result<Head, LogError> {
+        self.head().await
+    }
 
     /// Appends `batch` as one commit with one signed checkpoint, if the head still is `expected`.
     async fn append(&self, expected: Head, batch: Vec<NewLeaf>) -> Result<Head, LogError>;

@@ -6,6 +6,8 @@ pub mod copy;
 pub mod driver;
 pub mod evidence;
 pub mod host;
+pub mod inbox;
+pub mod large_objects;
 pub mod log;
 pub mod notifier;
 pub mod probe;

@@ -85,6 +85,10 @@ catalogue! {
     E0203 Internal "others kept writing to the log"
     E0204 Usage "the signing key is unusable"
     E0205 Usage "the log has an entry of a newer version"
+    E0206 Internal "the place of the log refused to take it"
+    E0207 Internal "it is not certain whether the log was written"
+    E0208 Internal "the log was rewritten where it lies"
+    E0209 Internal "the log cannot be read where it lies"
 
     E0301 Failed "not in the registry"
     E0302 Authentication "the registry wants credentials"
