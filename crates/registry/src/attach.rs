@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 use reqwest::Method;
-use sealift_domain::{digest::Digest, reference::Pinned};
+use sealift_domain::{
+    digest::Digest,
+    reference::{Pinned, Repository},
+};
 use sealift_engine::ports::registry::{Detached, NewReferrer, RawManifest, RegistryError, RegistryErrorKind};
 use serde_json::json;
 
@@ -15,13 +18,13 @@ use crate::{
     graph::Node,
     manifest::{MAX_MANIFEST, OCI_MANIFEST},
     scope::Scopes,
-    transport::Http,
+    transport::{Call, Http},
 };
 
 /// The media type of the configuration of what has none.
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+pub(crate) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// Its bytes.
-const EMPTY_BYTES: &[u8] = b"{}";
+pub(crate) const EMPTY_BYTES: &[u8] = b"{}";
 
 /// A manifest from its JSON.
 pub(crate) fn written(document: &serde_json::Value) -> Result<RawManifest, RegistryError> {
@@ -67,9 +70,7 @@ impl Http {
     pub(crate) async fn detach(&self, subject: &Pinned, manifest: Digest) -> Result<Detached, RegistryError> {
         let repository = &subject.repository;
         self.unlist_in_fallback(repository, subject.digest, manifest).await?;
-        let mut delete = self.manifest_call(Method::DELETE, repository, &manifest.to_string())?;
-        delete.scopes = Scopes::delete(repository);
-        delete.expect = &[200, 202, 204, 400, 404, 405, 501];
+        let delete = self.deletion(repository, manifest)?;
         let said = match self.send(&delete).await {
             Ok(response) => format!("it answered {}", response.status().as_u16()),
             // Whoever may write need not be allowed to remove.
@@ -86,6 +87,23 @@ impl Http {
         }
         let why = format!("{repository}: the registry does not remove manifest {manifest} ({said})");
         Err(error(RegistryErrorKind::Unsupported, why))
+    }
+
+    /// Removes a manifest with its tags; one that is not there is no error.
+    pub(crate) async fn delete_manifest(&self, repository: &Repository, manifest: Digest) -> Result<(), RegistryError> {
+        let status = self.send(&self.deletion(repository, manifest)?).await?.status().as_u16();
+        if !self.is_there(&repository.at(manifest)).await? {
+            return Ok(());
+        }
+        let why = format!("{repository}: the registry does not remove manifest {manifest} (it answered {status})");
+        Err(error(RegistryErrorKind::Unsupported, why))
+    }
+
+    fn deletion(&self, repository: &Repository, manifest: Digest) -> Result<Call, RegistryError> {
+        let mut delete = self.manifest_call(Method::DELETE, repository, &manifest.to_string())?;
+        delete.scopes = Scopes::delete(repository);
+        delete.expect = &[200, 202, 204, 400, 404, 405, 501];
+        Ok(delete)
     }
 
     async fn is_there(&self, image: &Pinned) -> Result<bool, RegistryError> {

@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod graph;
 pub mod image;
 pub mod manifest;
+pub mod objects;
 pub mod referrers;
 pub mod secret;
 pub mod server;

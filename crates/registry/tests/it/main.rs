@@ -12,6 +12,7 @@ mod honest;
 mod inspect;
 mod mirrors;
 mod misbehaviour;
+mod objects;
 mod real_registry;
 mod schedule;
 mod server;
