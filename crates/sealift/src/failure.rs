@@ -16,7 +16,7 @@ use sealift_engine::{
     rehearse::RehearsalError,
 };
 
-use crate::diagnostic::Diagnostic;
+use crate::{config::Store, diagnostic::Diagnostic};
 
 const UNTOUCHED: &str = "nothing was changed";
 
@@ -266,10 +266,40 @@ pub fn of_log(error: &LogError) -> Diagnostic {
 }
 
 /// There is no log.
-pub fn no_log(path: &Path) -> Diagnostic {
-    Diagnostic::new("E0107", format!("there is no log at {}", path.display()))
+pub fn no_log(store: &Store) -> Diagnostic {
+    Diagnostic::new("E0107", format!("there is no log at {store}"))
         .state(UNTOUCHED)
         .next("`sealift init` makes one; elsewhere, name its configuration with `--config`")
+}
+
+/// Nothing says which key a log on a branch is signed with.
+pub fn no_log_key(variable: &str) -> Diagnostic {
+    Diagnostic::new("E0204", "nothing here says which key the log on the branch is signed with")
+        .state(UNTOUCHED)
+        .next("name its public key in sealift.yaml: `store: {url: \"git+…\", key: \"…\"}`; `sealift init` printed it")
+        .next(format!("or give the private key to this run: the variable {variable}, a secret of the repository"))
+}
+
+/// There is no directory for copies of what lies elsewhere.
+pub fn no_cache(variable: &str) -> Diagnostic {
+    Diagnostic::new("E0101", "there is no directory to keep a copy of the log in: neither HOME nor XDG_CACHE_HOME is set")
+        .state(UNTOUCHED)
+        .next(format!("name one: `export {variable}=DIRECTORY`"))
+}
+
+/// A token for git is none.
+pub fn token(variable: &str) -> Diagnostic {
+    Diagnostic::new("E0109", format!("the token in ${variable} cannot be used: it has characters that no token has"))
+        .state(UNTOUCHED)
+        .next("set it to the token alone, on one line")
+}
+
+/// The name of a branch that holds a log is none.
+pub fn remote(why: &dyn std::fmt::Display) -> Diagnostic {
+    Diagnostic::new("E0104", format!("`store` names no branch: {why}"))
+        .state(UNTOUCHED)
+        .key("store")
+        .next("write it as `git+https://github.com/acme/web.git#sealift`")
 }
 
 /// A signing key cannot be used.

@@ -20,14 +20,16 @@ use crate::{
     failure,
     shell::Shell,
     system::{SystemClock, SystemEntropy},
-    wiring,
+    wiring::{self, stores::Opened},
 };
 
 /// What a command works with.
 pub struct Session {
     /// The configuration.
     pub config: Config,
-    /// The log.
+    /// The log, where it is kept.
+    pub store: Opened,
+    /// The log, as it is read and written.
     pub book: Book,
     /// The adapters.
     pub world: World,
@@ -54,9 +56,9 @@ impl Session {
     /// [`Session::same_policy`] too.
     pub async fn open(shell: &Shell, global: &Global) -> Result<Self, Vec<Diagnostic>> {
         let config = configuration(shell, global)?;
-        let path = config.directory.join(&config.store);
         let one = |diagnostic| vec![diagnostic];
-        let mut log = wiring::stores::open_log(&path).map_err(one)?;
+        let store = wiring::stores::open(shell, &config).await.map_err(one)?;
+        let mut log = store.log();
         if let Some(wrap) = &shell.wrap_log {
             log = wrap(log);
         }
@@ -64,7 +66,7 @@ impl Session {
         let book = Book::open(log, Arc::new(SystemClock), Arc::new(SystemEntropy), account(shell))
             .await
             .map_err(|error| one(failure::of_engine(error)))?;
-        Ok(Self { config, book, world })
+        Ok(Self { config, store, book, world })
     }
 
     /// What is so now.

@@ -1,5 +1,6 @@
 //! The only place that picks adapters.
 
+mod git_remote;
 pub mod stores;
 
 use std::{collections::BTreeMap, ffi::OsString, sync::Arc};
@@ -122,6 +123,10 @@ pub fn signatures() -> Arc<dyn Signatures> {
 
 /// A client for all registries, with the credentials and the proxies of this account.
 pub fn registry(shell: &Shell, registries: Registries) -> Result<Arc<dyn Registry>, Diagnostic> {
+    Ok(Arc::new(client(shell, registries)?))
+}
+
+fn client(shell: &Shell, registries: Registries) -> Result<Client, Diagnostic> {
     let credentials = CredentialSource::from_variables(|name| shell.variable(name).map(OsString::from));
     let Registries { plain_http, authorities, identity, mirrors } = registries;
     let options = Options {
@@ -133,8 +138,7 @@ pub fn registry(shell: &Shell, registries: Registries) -> Result<Arc<dyn Registr
         system_proxy: true,
         ..Options::default()
     };
-    let client = Client::new(options, Arc::new(SystemClock)).map_err(|error| failure::of_registry(&error))?;
-    Ok(Arc::new(client))
+    Client::new(options, Arc::new(SystemClock)).map_err(|error| failure::of_registry(&error))
 }
 
 /// Every adapter that the configuration names.

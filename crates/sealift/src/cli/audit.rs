@@ -13,7 +13,6 @@ use crate::{
     report::style::Tone,
     session::Session,
     shell::{Shell, style},
-    wiring,
 };
 
 /// Prove that the log is what was written
@@ -115,7 +114,7 @@ async fn export(
     session: &Session,
     directory: &std::path::Path,
 ) -> Result<Exit, Diagnostic> {
-    let size = wiring::stores::export(&session.config, session.book.log().as_ref(), directory).await?;
+    let size = session.store.export(directory).await?;
     if global.json() {
         shell.print(&format!("{}\n", json!({"schema_version": 1, "entries": size, "directory": directory})));
     } else {

@@ -13,12 +13,12 @@ use serde_json::json;
 
 use super::{Ends, Global};
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Store},
     diagnostic::{Diagnostic, catalogue::Exit},
     failure, promotion_keys, session,
     shell::Shell,
     system::{SystemClock, SystemEntropy},
-    wiring,
+    wiring::stores::{self, KEY_VARIABLE, KeyFiles, Opened},
 };
 
 /// Write a minimal configuration, create the log and its keys, and make the configuration the first policy
@@ -36,6 +36,9 @@ pub struct Args {
     /// Where production's image is kept; by default the same repository.
     #[arg(long, value_name = "REPOSITORY")]
     production: Option<Repository>,
+    /// Where the log is kept: `sqlite:FILE`, or `git+URL#BRANCH` where machines share no disk; by default a file beside.
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
     /// The first approver: a handle.
     #[arg(long, value_name = "PERSON", requires = "ssh_key")]
     approver: Option<PersonId>,
@@ -49,8 +52,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let path = session::configuration_path(shell, global);
     let mut told = Vec::new();
     if !path.exists() {
-        let text = minimal(shell, &args).map_err(one)?;
         let directory = path.parent().unwrap_or(std::path::Path::new(""));
+        let text = minimal(shell, &args, directory).map_err(one)?;
         let made = promotion_key(directory).map_err(one)?;
         // What is written must be readable, before it is written.
         let written = Config::parse(&text, &global.config.display().to_string(), directory)
@@ -68,21 +71,15 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         }
     }
     let config = session::configuration(shell, global)?;
-    let log_path = config.directory.join(&config.store);
-    if log_path.exists() {
-        return Err(one(Diagnostic::new("E0110", format!("there is a log already: {}", config.store.display()))
-            .state(if told.is_empty() {
-                "nothing was changed"
-            } else {
-                "the configuration was written, the log is as it was"
-            })
-            .next("`sealift status` shows what it holds; `sealift policy diff` compares the policy")));
-    }
-    let log = wiring::stores::create_log(&log_path, &format!("{}.sealift", config.policy.app)).map_err(one)?;
+    let files = KeyFiles::of(&config);
+    let (store, key_made) = log(shell, &config, told.is_empty()).await.map_err(one)?;
     ignore_state(&config).map_err(one)?;
     let entropy = Arc::new(SystemEntropy);
-    let book = Book::open(log, Arc::new(SystemClock), entropy.clone(), "init".to_owned());
+    let book = Book::open(store.log(), Arc::new(SystemClock), entropy.clone(), "init".to_owned());
     let book = book.await.map_err(|e| one(failure::of_engine(e)))?;
+    if book.ledger().await.map_err(|e| one(failure::of_engine(e)))?.policy.is_some() {
+        return Err(one(there_already(&config, told.is_empty())));
+    }
     init::first(&book, config.policy.clone(), contacts(&config, entropy.as_ref()))
         .await
         .map_err(|e| one(failure::of_engine(e)))?;
@@ -90,15 +87,14 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let value = json!({
             "schema_version": 1,
             "app": config.policy.app,
-            "log": config.store,
-            "public_key": wiring::stores::verifier_path(&config.store),
+            "log": config.store.to_string(),
+            "public_key": beside(&config, &files.public),
             "policy": config.policy.digest(),
         });
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
-    told.push(format!("created {} and its key", config.store.display()));
-    told.push(format!("public  {}", wiring::stores::verifier_path(&config.store).display()));
+    told.extend(made(&config, &files, key_made).map_err(one)?);
     told.push("policy  accepted on first use; changes need `sealift policy accept`".to_owned());
     for (name, environment) in &config.policy.environments {
         if environment.from.is_some() && environment.approval.is_none() {
@@ -109,6 +105,55 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     told.push("next: sealift record build IMAGE@sha256:…".to_owned());
     shell.print(&format!("{}\n", told.join("\n")));
     Ok(Exit::Ok)
+}
+
+/// Makes the log. One that an earlier `init` has begun and not ended, for instance because the network broke off, is taken up.
+async fn log(shell: &Shell, config: &Config, untouched: bool) -> Result<(Opened, bool), Diagnostic> {
+    let begun = match &config.store {
+        Store::Sqlite(path) => config.directory.join(path).exists(),
+        Store::Git(_) => false,
+    };
+    if begun {
+        return Err(there_already(config, untouched));
+    }
+    match stores::create(shell, config, &origin(&config.policy.app)).await {
+        Ok(made) => Ok(made),
+        Err(error) => match stores::open(shell, config).await {
+            Ok(store) => Ok((store, true)),
+            Err(_) => Err(error),
+        },
+    }
+}
+
+fn there_already(config: &Config, untouched: bool) -> Diagnostic {
+    Diagnostic::new("E0110", format!("there is a log already: {}", config.store))
+        .state(if untouched { "nothing was changed" } else { "the configuration was written, the log is as it was" })
+        .next("`sealift status` shows what it holds; `sealift policy diff` compares the policy")
+}
+
+/// A path as it is from the directory of the configuration.
+fn beside(config: &Config, path: &Path) -> String {
+    path.strip_prefix(&config.directory).unwrap_or(path).display().to_string()
+}
+
+/// What was made, and where its keys belong.
+fn made(config: &Config, files: &KeyFiles, key_made: bool) -> Result<Vec<String>, Diagnostic> {
+    let (private, public) = (beside(config, &files.private), beside(config, &files.public));
+    let Store::Git(git) = &config.store else {
+        return Ok(vec![format!("created {} and its key", config.store), format!("public  {public}")]);
+    };
+    let mut told = vec![format!("created {}", config.store)];
+    if key_made {
+        told.push(format!("private {private}: a secret of the repository, `gh secret set {KEY_VARIABLE} < {private}`"));
+        told.push(format!("public  {public}"));
+    }
+    if git.key.is_none() && key_made {
+        let text = std::fs::read_to_string(&files.public);
+        let text = text.map_err(|error| failure::file("read", &files.public, &error))?;
+        told.push("add     to sealift.yaml, so that whoever only reads knows whose log it is:".to_owned());
+        told.push(format!("          store: {{url: \"{}\", key: \"{}\"}}", git.url, text.trim()));
+    }
+    Ok(told)
 }
 
 /// Where too few could approve what one of them asks for.
@@ -145,7 +190,7 @@ fn promotion_key(directory: &Path) -> Result<Option<[std::path::PathBuf; 2]>, Di
     }
 }
 
-fn minimal(shell: &Shell, args: &Args) -> Result<String, Diagnostic> {
+fn minimal(shell: &Shell, args: &Args, directory: &Path) -> Result<String, Diagnostic> {
     let wanted =
         "name the image: `sealift init --staging ghcr.io/acme/web --approver ana --ssh-key ~/.ssh/id_ed25519.pub`";
     let Some(staging) = &args.staging else {
@@ -166,13 +211,33 @@ fn minimal(shell: &Shell, args: &Args) -> Result<String, Diagnostic> {
         _ => None,
     };
     let production = args.production.as_ref().unwrap_or(staging);
-    Ok(config::minimal(
+    let store = args.store.as_deref().map(|store| store_line(shell, store, &app, directory)).transpose()?;
+    let text = config::minimal(
         &app,
         staging,
         production,
         approver.as_ref().map(|(id, key)| (id, key.as_str())),
         Some(PROMOTION_PUB),
-    ))
+    );
+    Ok(text + &store.unwrap_or_default())
+}
+
+/// What a new configuration says of its store. A branch is named with its public key, so its key is made before it.
+fn store_line(shell: &Shell, text: &str, app: &AppName, directory: &Path) -> Result<String, Diagnostic> {
+    let store = Store::parse(text).ok_or_else(|| {
+        failure::usage(format!("`{text}` is no store")).next("write `sqlite:FILE` or `git+URL#BRANCH`")
+    })?;
+    let quoted = serde_json::Value::from(text);
+    if let Store::Sqlite(_) = store {
+        return Ok(format!("store: {quoted}\n"));
+    }
+    let key = stores::key_of_branch(shell, directory, &store, &origin(app))?;
+    Ok(format!("store: {{url: {quoted}, key: {}}}\n", serde_json::Value::from(key.to_string())))
+}
+
+/// The name of an application's log, which its checkpoints bear.
+fn origin(app: &AppName) -> String {
+    format!("{app}.sealift")
 }
 
 fn directory_name(directory: &Path) -> Option<AppName> {
@@ -189,8 +254,8 @@ fn write_new(path: &Path, text: &str) -> Result<(), Diagnostic> {
 
 /// The state holds a private key: keep it out of git, if it lies in a directory of its own.
 fn ignore_state(config: &Config) -> Result<(), Diagnostic> {
-    let Some(directory) = config.directory.join(&config.store).parent().map(Path::to_owned) else { return Ok(()) };
-    if directory == config.directory {
+    let directory = config.directory.join(config.store.state());
+    if directory == config.directory || !directory.exists() {
         return Ok(());
     }
     let path = directory.join(".gitignore");

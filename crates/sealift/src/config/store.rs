@@ -44,6 +44,16 @@ pub struct GitStore {
 }
 
 impl Store {
+    /// A store by its short form.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(path) = text.strip_prefix(SQLITE) {
+            return (!path.trim().is_empty()).then(|| Self::Sqlite(path.into()));
+        }
+        let (url, branch) = text.strip_prefix(GIT)?.rsplit_once('#')?;
+        let git = GitStore { url: text.to_owned(), key: None, large_objects: None };
+        (!url.is_empty() && !branch.is_empty()).then_some(Self::Git(git))
+    }
+
     /// The directory for what belongs to this machine, such as keys, relative to that of the configuration.
     pub fn state(&self) -> &Path {
         match self {
@@ -74,18 +84,16 @@ pub(super) fn read(reader: &mut Reader, at: &Cursor<'_>) -> Option<Store> {
         return long(reader, at).map(Store::Git);
     }
     let text: String = reader.decode(at)?;
-    match text.strip_prefix(SQLITE).filter(|path| !path.trim().is_empty()) {
-        Some(path) => Some(Store::Sqlite(path.into())),
-        None if text.starts_with(GIT) => {
-            let url = branch(reader, at, text)?;
-            Some(Store::Git(GitStore { url, key: None, large_objects: None }))
-        }
-        None => {
-            let fault = at.fault(format!("`store` is `{SQLITE}` and a file, for instance `{SQLITE}{USUAL}`"));
-            reader.push(fault.next("or a branch of a git repository: `git+https://github.com/acme/web.git#sealift`"));
-            None
-        }
+    if text.starts_with(GIT) {
+        let url = branch(reader, at, text)?;
+        return Some(Store::Git(GitStore { url, key: None, large_objects: None }));
     }
+    let store = Store::parse(&text);
+    if store.is_none() {
+        let fault = at.fault(format!("`store` is `{SQLITE}` and a file, for instance `{SQLITE}{USUAL}`"));
+        reader.push(fault.next("or a branch of a git repository: `git+https://github.com/acme/web.git#sealift`"));
+    }
+    store
 }
 
 fn long(reader: &mut Reader, at: &Cursor<'_>) -> Option<GitStore> {
@@ -105,26 +113,18 @@ fn long(reader: &mut Reader, at: &Cursor<'_>) -> Option<GitStore> {
 
 /// `git+<url>#<branch>`, if it is that.
 fn branch(reader: &mut Reader, at: &Cursor<'_>, text: String) -> Option<String> {
-    let named = text.strip_prefix(GIT).and_then(|rest| rest.rsplit_once('#'));
-    if named.is_some_and(|(url, branch)| !url.is_empty() && !branch.is_empty()) {
-        return Some(text);
-    }
-    reader.push(at.fault("a log on a branch is named `git+URL#BRANCH`"));
-    None
+    let fault = |why: sealift_store::git::RemoteError| {
+        at.fault(why.to_string()).next("for instance `git+https://github.com/acme/web.git#sealift`")
+    };
+    reader.keep(text.parse::<sealift_store::git::Remote>().map_err(fault))?;
+    Some(text)
 }
 
-/// The store that a file names, whatever else is wrong with it.
+/// The store that a file names, whatever else is wrong with the file.
 pub(super) fn named(root: &Node) -> Option<Store> {
     match &root.get("store")?.node.value {
-        Value::Text(text) => match text.strip_prefix(SQLITE).filter(|path| !path.trim().is_empty()) {
-            Some(path) => Some(Store::Sqlite(path.into())),
-            None => text.starts_with(GIT).then(|| git(text)),
-        },
-        Value::Map(_) => Some(git("")),
+        Value::Text(text) => Store::parse(text),
+        Value::Map(_) => Some(Store::Git(GitStore { url: String::new(), key: None, large_objects: None })),
         _ => None,
     }
-}
-
-fn git(url: &str) -> Store {
-    Store::Git(GitStore { url: url.to_owned(), key: None, large_objects: None })
 }

@@ -1,65 +1,230 @@
-//! Where the log is kept: which store, with which keys.
+//! Where the log is kept: in which store, and with which keys it is opened.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use sealift_engine::ports::log::Log;
+use sealift_domain::digest::Digest;
+use sealift_engine::ports::{inbox::Inbox, log::Log};
 use sealift_store::{
-    key::{Keyring, SigningKey},
+    git::GitLog,
+    key::{Keyring, SigningKey, VerifierKey},
     key_file,
+    record::Commits,
     sqlite::SqliteLog,
 };
 
-use crate::{config::Config, diagnostic::Diagnostic, failure, private};
+use super::git_remote;
+use crate::{
+    config::{Config, GitStore, Store},
+    diagnostic::Diagnostic,
+    failure, private,
+    shell::Shell,
+};
 
-/// Where the signing key of a log lies.
-fn key_path(log: &Path) -> std::path::PathBuf {
-    log.with_extension("key")
+/// The environment variable with the private key of the log, in the form of its file.
+pub const KEY_VARIABLE: &str = "SEALIFT_LOG_KEY";
+/// The name of the key files in the state directory, where the log is no file that they could lie beside.
+const KEY_NAME: &str = "log";
+
+/// A log in its store.
+#[derive(Clone)]
+pub enum Opened {
+    /// In a file.
+    Sqlite(Arc<SqliteLog>),
+    /// On a branch.
+    Git(Arc<GitLog>),
 }
 
-/// Where the public key of a log lies, for auditors.
-pub fn verifier_path(log: &Path) -> std::path::PathBuf {
-    log.with_extension("pub")
+impl Opened {
+    /// The log.
+    pub fn log(&self) -> Arc<dyn Log> {
+        match self {
+            Self::Sqlite(log) => log.clone(),
+            Self::Git(log) => log.clone(),
+        }
+    }
+
+    /// Where people without the key of the log hand in what they signed.
+    pub fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Git(log) => Some(log.clone()),
+        }
+    }
+
+    /// The log as it is copied between stores.
+    pub fn commits(&self) -> &dyn Commits {
+        match self {
+            Self::Sqlite(log) => log.as_ref(),
+            Self::Git(log) => log.as_ref(),
+        }
+    }
+
+    async fn object_digests(&self) -> Result<Vec<Digest>, Diagnostic> {
+        let found = match self {
+            Self::Sqlite(log) => log.object_digests(),
+            Self::Git(log) => log.object_digests().await,
+        };
+        found.map_err(|error| failure::of_log(&error))
+    }
+
+    /// Writes the log as static files, and returns how many entries it has.
+    pub async fn export(&self, directory: &Path) -> Result<u64, Diagnostic> {
+        let objects = self.object_digests().await?;
+        let written = sealift_store::export::export(self.log().as_ref(), &objects, directory).await;
+        Ok(written.map_err(|error| failure::of_log(&error))?.size)
+    }
 }
 
-/// Creates a log with a fresh key, named `origin`.
-pub fn create_log(path: &Path, origin: &str) -> Result<Arc<dyn Log>, Diagnostic> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    private::directory(directory).map_err(|error| failure::file("create", directory, &error))?;
-    let key = SigningKey::generate(origin).map_err(|error| failure::key(&error.to_string()))?;
-    let public = format!("{}\n", key.verifier());
-    key_file::write_new(&key_path(path), &key).map_err(|error| failure::key(&error.to_string()))?;
-    let verifier = verifier_path(path);
-    std::fs::write(&verifier, public).map_err(|error| failure::file("write", &verifier, &error))?;
+/// The files of a log's keys.
+pub struct KeyFiles {
+    /// The private key.
+    pub private: PathBuf,
+    /// The public key, for auditors.
+    pub public: PathBuf,
+}
+
+impl KeyFiles {
+    /// Those of the log of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self::of_store(&config.directory, &config.store)
+    }
+
+    fn of_store(directory: &Path, store: &Store) -> Self {
+        match store {
+            Store::Sqlite(path) => Self::beside(&directory.join(path)),
+            Store::Git(_) => Self::beside(&directory.join(store.state()).join(KEY_NAME)),
+        }
+    }
+
+    fn beside(log: &Path) -> Self {
+        Self { private: log.with_extension("key"), public: log.with_extension("pub") }
+    }
+
+    /// The private key: from the environment, else from its file; `None` if there is none.
+    fn secret(&self, shell: &Shell) -> Result<Option<SigningKey>, Diagnostic> {
+        if let Some(text) = shell.variable(KEY_VARIABLE) {
+            let read = SigningKey::from_text(text.trim());
+            return read.map(Some).map_err(|why| failure::key(&format!("the key in ${KEY_VARIABLE}: {why}")));
+        }
+        if !self.private.exists() {
+            return Ok(None);
+        }
+        key_file::read(&self.private).map(Some).map_err(|error| failure::key(&error.to_string()))
+    }
+
+    fn verifier(&self) -> Result<VerifierKey, Diagnostic> {
+        let text =
+            std::fs::read_to_string(&self.public).map_err(|error| failure::file("read", &self.public, &error))?;
+        text.trim().parse().map_err(|error| failure::key(&format!("{}: {error}", self.public.display())))
+    }
+
+    /// Makes a pair named `origin`.
+    fn make(&self, origin: &str) -> Result<SigningKey, Diagnostic> {
+        let directory = self.private.parent().unwrap_or(Path::new("."));
+        private::directory(directory).map_err(|error| failure::file("create", directory, &error))?;
+        let key = SigningKey::generate(origin).map_err(|error| failure::key(&error.to_string()))?;
+        key_file::write_new(&self.private, &key).map_err(|error| failure::key(&error.to_string()))?;
+        std::fs::write(&self.public, format!("{}\n", key.verifier()))
+            .map_err(|error| failure::file("write", &self.public, &error))?;
+        Ok(key)
+    }
+}
+
+/// Opens the log of a configuration: to write where its private key is at hand, else to read.
+pub async fn open(shell: &Shell, config: &Config) -> Result<Opened, Diagnostic> {
+    let files = KeyFiles::of(config);
+    match &config.store {
+        Store::Sqlite(path) => {
+            let path = config.directory.join(path);
+            if !path.exists() {
+                return Err(failure::no_log(&config.store));
+            }
+            let keys = match files.secret(shell)? {
+                Some(key) => Keyring::writer(key),
+                None => Keyring::reader(files.verifier()?),
+            };
+            Ok(Opened::Sqlite(Arc::new(SqliteLog::open(&path, keys).map_err(|error| failure::of_log(&error))?)))
+        }
+        Store::Git(git) => {
+            let keys = branch_keys(shell, &files, git)?;
+            let (remote, options) = git_remote::of(shell, config, git)?;
+            let log = GitLog::open(remote, options, keys).await.map_err(|error| failure::of_log(&error))?;
+            Ok(Opened::Git(Arc::new(log)))
+        }
+    }
+}
+
+/// With which keys a branch is opened. Where the configuration names the public key, a private one must belong to it.
+fn branch_keys(shell: &Shell, files: &KeyFiles, git: &GitStore) -> Result<Keyring, Diagnostic> {
+    let named = git.key.as_deref().map(str::parse::<VerifierKey>).transpose();
+    let named = named.map_err(|why| failure::key(&format!("`store.key`: {why}")))?;
+    match (files.secret(shell)?, named) {
+        (Some(key), Some(named)) if *key.verifier() != named => Err(failure::key(&format!(
+            "the private key at hand belongs to {}, and `store.key` names {named}",
+            key.verifier()
+        ))),
+        (Some(key), _) => Ok(Keyring::writer(key)),
+        (None, Some(named)) => Ok(Keyring::reader(named)),
+        (None, None) if files.public.exists() => Ok(Keyring::reader(files.verifier()?)),
+        (None, None) => Err(failure::no_log_key(KEY_VARIABLE)),
+    }
+}
+
+/// The public key of a log that is about to be made on a branch. Its private one is made, named `origin`, unless it is at hand.
+pub fn key_of_branch(
+    shell: &Shell,
+    directory: &Path,
+    store: &Store,
+    origin: &str,
+) -> Result<VerifierKey, Diagnostic> {
+    let files = KeyFiles::of_store(directory, store);
+    let key = files.secret(shell)?.map_or_else(|| files.make(origin), Ok)?;
+    Ok(key.verifier().clone())
+}
+
+/// Makes the log of a configuration, with a fresh key named `origin` unless there is one. Says whether the key was made here.
+pub async fn create(shell: &Shell, config: &Config, origin: &str) -> Result<(Opened, bool), Diagnostic> {
+    let files = KeyFiles::of(config);
+    match &config.store {
+        Store::Sqlite(path) => Ok((Opened::Sqlite(create_file(&config.directory.join(path), origin)?), true)),
+        Store::Git(git) => {
+            let (remote, options) = git_remote::of(shell, config, git)?;
+            let (key, made) = match files.secret(shell)? {
+                Some(key) => (key, false),
+                None => (files.make(origin)?, true),
+            };
+            let log = GitLog::create(remote, options, key).await.map_err(|error| failure::of_log(&error))?;
+            Ok((Opened::Git(Arc::new(log)), made))
+        }
+    }
+}
+
+fn create_file(path: &Path, origin: &str) -> Result<Arc<SqliteLog>, Diagnostic> {
+    let key = KeyFiles::beside(path).make(origin)?;
     let log = SqliteLog::create(path, key).map_err(|error| failure::of_log(&error))?;
     // Tokens and openings of personal data lie in it. What SQLite puts beside it gets the same permissions.
     private::file(path).map_err(|error| failure::file("protect", path, &error))?;
     Ok(Arc::new(log))
 }
 
-/// Opens a log: to write where its key lies beside it, else to read with its public key.
-pub fn open_log(path: &Path) -> Result<Arc<dyn Log>, Diagnostic> {
-    if !path.exists() {
-        return Err(failure::no_log(path));
-    }
-    let secret = key_path(path);
-    let keys = if secret.exists() {
-        Keyring::writer(key_file::read(&secret).map_err(|error| failure::key(&error.to_string()))?)
-    } else {
-        let public = verifier_path(path);
-        let text = std::fs::read_to_string(&public).map_err(|error| failure::file("read", &public, &error))?;
-        Keyring::reader(text.trim().parse().map_err(|error| failure::key(&format!("{}: {error}", public.display())))?)
-    };
-    Ok(Arc::new(SqliteLog::open(path, keys).map_err(|error| failure::of_log(&error))?))
+/// Creates a log in a file with a fresh key, named `origin`.
+pub fn create_log(path: &Path, origin: &str) -> Result<Arc<dyn Log>, Diagnostic> {
+    Ok(create_file(path, origin)?)
 }
 
-/// Writes a log as static files, and returns how many entries it has.
-pub async fn export(config: &Config, log: &dyn Log, directory: &Path) -> Result<u64, Diagnostic> {
-    let failed = |error| failure::of_log(&error);
-    let public = verifier_path(&config.directory.join(&config.store));
-    let path = config.directory.join(&config.store);
-    let text = std::fs::read_to_string(&public).map_err(|error| failure::file("read", &public, &error))?;
-    let verifier = text.trim().parse().map_err(|error| failure::key(&format!("{}: {error}", public.display())))?;
-    let objects =
-        SqliteLog::open(&path, Keyring::reader(verifier)).map_err(failed)?.object_digests().map_err(failed)?;
-    Ok(sealift_store::export::export(log, &objects, directory).await.map_err(failed)?.size)
+/// Opens a log in a file: to write where its key lies beside it, else to read with its public key.
+pub fn open_log(path: &Path) -> Result<Arc<dyn Log>, Diagnostic> {
+    if !path.exists() {
+        return Err(failure::no_log(&Store::Sqlite(path.to_owned())));
+    }
+    let files = KeyFiles::beside(path);
+    let keys = if files.private.exists() {
+        Keyring::writer(key_file::read(&files.private).map_err(|error| failure::key(&error.to_string()))?)
+    } else {
+        Keyring::reader(files.verifier()?)
+    };
+    Ok(Arc::new(SqliteLog::open(path, keys).map_err(|error| failure::of_log(&error))?))
 }

@@ -22,6 +22,7 @@ mod exits;
 mod fixture_log;
 mod glossary;
 mod kill;
+mod ledger;
 mod load;
 mod nginx;
 mod output;

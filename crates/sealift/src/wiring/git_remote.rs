@@ -1,0 +1,58 @@
+//! How a branch that holds a log is reached: token, cache and surroundings of this account.
+
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
+
+use sealift_engine::ports::large_objects::LargeObjects;
+use sealift_registry::objects::ObjectRepository;
+use sealift_store::git::{GitOptions, Remote, Token};
+
+use crate::{
+    config::{Config, GitStore},
+    diagnostic::Diagnostic,
+    failure,
+    shell::Shell,
+};
+
+/// The environment variable with the token for a remote over HTTPS.
+pub const TOKEN_VARIABLE: &str = "SEALIFT_GIT_TOKEN";
+/// The environment variable with a checkpoint that was kept elsewhere.
+pub const CHECKPOINT_VARIABLE: &str = "SEALIFT_CHECKPOINT";
+/// The environment variable with the directory for copies of what lies elsewhere.
+const CACHE_VARIABLE: &str = "SEALIFT_CACHE";
+/// What git and ssh need of the surroundings, and what people set for them.
+const FOR_GIT: [&str; 20] = [
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH", "GIT_SSH_COMMAND",
+    "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY",
+    "http_proxy", "NO_PROXY", "no_proxy", "GIT_CONFIG_GLOBAL",
+];
+
+/// The remote that a configuration names, and how this account reaches it.
+pub fn of(shell: &Shell, config: &Config, git: &GitStore) -> Result<(Remote, GitOptions), Diagnostic> {
+    let remote: Remote = git.url.parse().map_err(|why| failure::remote(&why))?;
+    let large = git.large_objects.as_ref().map(|repository| {
+        let client = super::client(shell, config.registries.clone())?;
+        Ok::<_, Diagnostic>(Arc::new(ObjectRepository::new(client, repository.clone())) as Arc<dyn LargeObjects>)
+    });
+    let token = match shell.variable(TOKEN_VARIABLE) {
+        Some(text) => Some(Token::new(text.trim()).ok_or_else(|| failure::token(TOKEN_VARIABLE))?),
+        None => None,
+    };
+    let variables = FOR_GIT.iter().filter_map(|name| Some((OsString::from(name), shell.variable(name)?.into())));
+    let options = GitOptions {
+        token,
+        checkpoint: shell.variable(CHECKPOINT_VARIABLE),
+        environment: variables.collect(),
+        large: large.transpose()?,
+        ..GitOptions::new(cache(shell)?)
+    };
+    Ok((remote, options))
+}
+
+/// Where copies of what lies elsewhere are kept between runs (XDG Base Directory Specification, `XDG_CACHE_HOME`).
+fn cache(shell: &Shell) -> Result<PathBuf, Diagnostic> {
+    let own = shell.variable(CACHE_VARIABLE).map(PathBuf::from);
+    let shared = || shell.variable("XDG_CACHE_HOME").map(|cache| PathBuf::from(cache).join("sealift"));
+    let home = || shell.variable("HOME").map(|home| PathBuf::from(home).join(".cache/sealift"));
+    let found = own.or_else(shared).or_else(home).map(|path| shell.resolve(&path));
+    found.ok_or_else(|| failure::no_cache(CACHE_VARIABLE))
+}

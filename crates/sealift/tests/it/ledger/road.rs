@@ -1,0 +1,216 @@
+//! The whole road over a branch: every command on an empty disk.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use super::{
+    remote::{self, HTTPS, SSH, Transport, WRITES},
+    team::{Secrets, Team},
+};
+use crate::real;
+
+fn is_complete(test: &str, transport: Transport) -> bool {
+    let wanted: &[&str] = if transport == Transport::Ssh { &SSH } else { &HTTPS };
+    real::is_complete(test, &real::absent(wanted))
+}
+
+/// Build record, staging, request; approval on a machine without the log's key; promotion; twice, and back again.
+fn road(transport: Transport) {
+    let team = Team::start(transport);
+    let first = team.build("1.0.0");
+    team.to_staging();
+    team.request();
+    team.approve();
+    let promoted = team.runner(Secrets::All).run(&["promote", "--to", "production"]);
+    promoted.ends(0);
+    assert_eq!(team.place.answers("production").as_deref(), Some("1.0.0"));
+
+    team.build("2.0.0");
+    team.to_staging();
+    team.request();
+    team.approve();
+    team.runner(Secrets::All).run(&["promote", "--to", "production"]).ends(0);
+    assert_eq!(team.place.answers("production").as_deref(), Some("2.0.0"));
+
+    let bob = team.key("bob");
+    let asked = ["rollback", "--in", "production", "--reason", "it is slow", "--identity", &bob];
+    team.runner(Secrets::All).run(&asked).ends(5);
+    team.approve();
+    team.runner(Secrets::All).run(&["rollback", "--in", "production"]).ends(0);
+    assert_eq!(team.place.answers("production").as_deref(), Some("1.0.0"));
+
+    team.audited();
+    let status = team.runner(Secrets::Read).run(&["status", "--output", "json"]);
+    status.ends(0);
+    let production = status.json()["environments"].as_array().unwrap()[1].clone();
+    assert_eq!(production["environment"], "production");
+    assert_eq!(production["release"]["hello"], first.to_string(), "{production}");
+}
+
+#[test]
+fn six_runners_share_a_branch_over_ssh() {
+    if is_complete("ledger::road (ssh)", Transport::Ssh) {
+        road(Transport::Ssh);
+    }
+}
+
+#[test]
+fn six_runners_share_a_branch_over_https() {
+    if is_complete("ledger::road (https)", Transport::Https) {
+        road(Transport::Https);
+    }
+}
+
+/// Two jobs are started for the same promotion.
+fn race(transport: Transport) {
+    let team = Team::start(transport);
+    team.build("1.0.0");
+    team.to_staging();
+    let id = team.request();
+    team.approve();
+    let go_on = ["promote", "--to", "production"];
+    let racing = [team.runner(Secrets::All).start(&go_on), team.runner(Secrets::All).start(&go_on)];
+    let ended = racing.map(|run| run.join().unwrap());
+    let codes: BTreeSet<Option<i32>> = ended.iter().map(|ran| ran.code).collect();
+    // The one that comes too late finds the environment taken, or the work done.
+    assert!(codes.contains(&Some(0)), "{ended:?}");
+    assert!(codes.is_subset(&BTreeSet::from([Some(0), Some(8)])), "{ended:?}");
+    assert_eq!(team.place.answers("production").as_deref(), Some("1.0.0"));
+    team.audited();
+    let shown = team.runner(Secrets::Read).run(&["audit", "show", &id.to_string()]);
+    shown.ends(0);
+    assert_eq!(shown.stdout.matches("\"switch\"").count(), 1, "one switch is on record: {}", shown.stdout);
+}
+
+#[test]
+fn two_runners_race_over_ssh_and_one_of_them_works() {
+    if is_complete("ledger::race (ssh)", Transport::Ssh) {
+        race(Transport::Ssh);
+    }
+}
+
+#[test]
+fn two_runners_race_over_https_and_one_of_them_works() {
+    if is_complete("ledger::race (https)", Transport::Https) {
+        race(Transport::Https);
+    }
+}
+
+/// Every command line of this machine, while `work` is done.
+fn command_lines<T>(work: impl FnOnce() -> T) -> (T, String) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while !done.load(Ordering::Relaxed) {
+                for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+                    let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                    seen.insert(String::from_utf8_lossy(&line).replace('\0', " "));
+                }
+            }
+            seen.into_iter().collect::<Vec<_>>().join("\n")
+        });
+        let value = work();
+        done.store(true, Ordering::Relaxed);
+        (value, watch.join().unwrap())
+    })
+}
+
+#[test]
+fn no_secret_is_said_shown_in_a_process_list_or_left_on_the_disk() {
+    if !is_complete("ledger::secrets", Transport::Https) {
+        return;
+    }
+    let team = Team::start(Transport::Https);
+    team.build("1.0.0");
+    let runner = team.runner_with(Secrets::All, &[("GIT_TRACE", "1"), ("GIT_CURL_VERBOSE", "1")]);
+    let (ran, lines) = command_lines(|| runner.run(&["promote", "--to", "staging"]));
+    ran.ends(0);
+    assert!(lines.contains("git"), "git was seen at work: {lines}");
+    let basic = {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        STANDARD.encode(format!("x-access-token:{WRITES}"))
+    };
+    for secret in [WRITES, &basic, &team.log_key] {
+        assert!(!lines.contains(secret), "in a command line");
+        assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "said: {ran:?}");
+        let found = std::process::Command::new("grep").args(["-rlF", "--", secret]).arg(runner.path("")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "", "on the disk");
+    }
+}
+
+#[test]
+fn a_token_that_may_only_read_is_told_so_and_nothing_is_half_done() {
+    for transport in [Transport::Ssh, Transport::Https] {
+        if !is_complete("ledger::read_only", transport) {
+            continue;
+        }
+        let team = Team::start(transport);
+        team.build("1.0.0");
+        let (before, head) = (team.audited(), team.remote.head());
+        let key = team.log_key.clone();
+        let runner = team.runner_with(Secrets::Read, &[("SEALIFT_LOG_KEY", &key)]);
+        let refused = runner.run(&["promote", "--to", "staging"]);
+        refused.says("E0206").says("nothing was");
+        assert_ne!(refused.code, Some(0));
+        assert_eq!((team.audited(), team.remote.head()), (before, head));
+        assert_eq!(team.place.answers("staging"), None, "nothing was deployed");
+        team.to_staging();
+    }
+}
+
+#[test]
+fn a_branch_that_somebody_put_back_is_refused_by_whoever_saw_it() {
+    if !is_complete("ledger::rewritten", Transport::Ssh) {
+        return;
+    }
+    let team = Team::start(Transport::Ssh);
+    team.build("1.0.0");
+    let old = team.remote.head();
+    let runner = team.runner(Secrets::All);
+    runner.run(&["promote", "--to", "staging"]).ends(0);
+    let kept = runner.run(&["audit", "checkpoint"]);
+    kept.ends(0);
+    team.remote.put_head(&old);
+    runner.run(&["status"]).says("E0208");
+    runner.run(&["promote", "--to", "production"]).says("E0208");
+    // Whoever comes with an empty disk knows it by a checkpoint that was kept elsewhere.
+    let cold = team.runner_with(Secrets::All, &[("SEALIFT_CHECKPOINT", &kept.stdout)]);
+    cold.run(&["status"]).says("E0208");
+    cold.run(&["promote", "--to", "staging"]).says("E0208");
+}
+
+#[test]
+fn a_remote_that_is_not_there_is_told_and_what_was_done_goes_on_afterwards() {
+    if !is_complete("ledger::away", Transport::Https) {
+        return;
+    }
+    let mut team = Team::start(Transport::Https);
+    team.build("1.0.0");
+    let runner = team.runner(Secrets::All);
+    runner.run(&["status"]).ends(0);
+    team.remote.stop();
+    let away = runner.run(&["promote", "--to", "staging"]);
+    away.says("E0209");
+    assert_eq!(team.place.answers("staging"), None);
+    team.remote.serve();
+    runner.run(&["promote", "--to", "staging"]).ends(0);
+    assert_eq!(team.place.answers("staging").as_deref(), Some("1.0.0"));
+}
+
+#[test]
+fn the_branch_is_a_static_log_that_git_and_the_public_key_are_enough_to_read() {
+    if !is_complete("ledger::layout", Transport::Ssh) {
+        return;
+    }
+    let team = Team::start(Transport::Ssh);
+    team.build("1.0.0");
+    let listed = remote::git(&team.remote.repository(), &["ls-tree", "-r", "--name-only", remote::BRANCH]);
+    for wanted in ["checkpoint", "tile/0/000.p/", "tile/entries/000.p/", "beside/000.p/"] {
+        assert!(listed.contains(wanted), "{wanted} is missing:\n{listed}");
+    }
+    remote::git(&team.remote.repository(), &["fsck", "--strict"]);
+}
