@@ -3,6 +3,7 @@
 //! Leaves and objects are opaque bytes here; what they mean is the business of `sealift-domain`. Start at
 //! [`sqlite::SqliteLog`] for the store, at [`merkle`] for the tree, at [`checkpoint`] for what is signed.
 
+mod annex;
 pub mod checkpoint;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -11,5 +12,6 @@ pub mod key;
 pub mod key_file;
 pub mod merkle;
 pub mod note;
+pub mod record;
 pub mod sqlite;
 pub mod tile;
