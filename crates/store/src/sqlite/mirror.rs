@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, path::Path, sync::Mutex};
 use sealift_domain::digest::Digest;
 use sealift_engine::ports::log::{Head, LogError};
 
-use super::{SqliteLog, import, place::Place, rows::Commit, schema};
+use super::{SqliteLog, import, place::Place, read, rows::Commit, schema};
 use crate::{
     key::Keyring,
+    merkle::Hash,
     record::{Base, Record},
 };
 
@@ -83,6 +84,26 @@ impl SqliteLog {
     /// Forgets objects that were erased elsewhere.
     pub(crate) fn forget_objects(&self, digests: &[Digest]) -> Result<(), LogError> {
         digests.iter().try_for_each(|digest| self.delete_object(*digest).map(drop))
+    }
+
+    /// Those of these objects that are stored.
+    pub(crate) fn stored(&self, digests: &BTreeSet<Digest>) -> Result<Vec<Digest>, LogError> {
+        self.read(|connection| {
+            let sql = |e| self.place.failed(e);
+            let mut statement = connection.prepare("SELECT 1 FROM object WHERE digest = ?1").map_err(sql)?;
+            let mut stored = Vec::new();
+            for digest in digests {
+                if statement.exists([digest.as_bytes()]).map_err(sql)? {
+                    stored.push(*digest);
+                }
+            }
+            Ok(stored)
+        })
+    }
+
+    /// The hashes of all its leaves, if it begins at the beginning.
+    pub(crate) fn leaf_hashes(&self, size: u64) -> Result<Vec<Hash>, LogError> {
+        self.read(|connection| read::hashes(&self.place, connection, size))
     }
 
     /// The sizes at which the commits begin that name an object.

@@ -128,6 +128,27 @@ impl SqliteLog {
         self.with(|connection| work(&*connection.transaction().map_err(|e| self.place.failed(e))?))
     }
 
+    pub(crate) fn leaves_now(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, LogError> {
+        self.read(|connection| read::leaves(&self.place, connection, &self.keys, from, to))
+    }
+
+    pub(crate) fn objects_now(&self, digests: &[Digest]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        self.read(|connection| rows::objects(&self.place, connection, digests))
+    }
+
+    pub(crate) fn last_snapshot_now(&self, size: u64) -> Result<Option<u64>, LogError> {
+        self.read(|connection| read::last_snapshot(&self.place, connection, size))
+    }
+
+    pub(crate) fn audit_now(&self, kept: Option<&str>) -> Result<AuditReport, LogError> {
+        let kept = kept.map(|text| checkpoint::verify(text, &self.keys)).transpose();
+        let kept = kept.map_err(|e| tampered(&format!("the kept checkpoint: {e}"), None))?;
+        self.read(|connection| {
+            schema::check_tables(&self.place, connection)?;
+            audit::audit(&self.place, connection, &self.keys, kept.map(|kept| kept.head))
+        })
+    }
+
     fn newest(&self) -> Result<Commit, LogError> {
         self.read(|connection| Commit::newest(&self.place, connection, &self.keys))
     }
@@ -145,15 +166,15 @@ impl Log for SqliteLog {
     }
 
     async fn leaves(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, LogError> {
-        self.read(|connection| read::leaves(&self.place, connection, &self.keys, from, to))
+        self.leaves_now(from, to)
     }
 
     async fn objects(&self, digests: &[Digest]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
-        self.read(|connection| rows::objects(&self.place, connection, digests))
+        self.objects_now(digests)
     }
 
     async fn last_snapshot(&self, size: u64) -> Result<Option<u64>, LogError> {
-        self.read(|connection| read::last_snapshot(&self.place, connection, size))
+        self.last_snapshot_now(size)
     }
 
     async fn checkpoint(&self) -> Result<String, LogError> {
@@ -161,12 +182,7 @@ impl Log for SqliteLog {
     }
 
     async fn audit(&self, kept: Option<&str>) -> Result<AuditReport, LogError> {
-        let kept = kept.map(|text| checkpoint::verify(text, &self.keys)).transpose();
-        let kept = kept.map_err(|e| tampered(&format!("the kept checkpoint: {e}"), None))?;
-        self.read(|connection| {
-            schema::check_tables(&self.place, connection)?;
-            audit::audit(&self.place, connection, &self.keys, kept.map(|kept| kept.head))
-        })
+        self.audit_now(kept)
     }
 }
 
