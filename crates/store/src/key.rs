@@ -211,6 +211,11 @@ impl Keyring {
         &self.trusted
     }
 
+    /// The same keys for whoever only reads.
+    pub(crate) fn public(&self) -> Self {
+        Self { trusted: self.trusted.clone(), signing: None }
+    }
+
     /// The private key, if there is one.
     pub fn signing(&self) -> Option<&SigningKey> {
         self.signing.as_ref()

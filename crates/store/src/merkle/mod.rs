@@ -50,15 +50,20 @@ impl Frontier {
 
     /// Appends one leaf by its hash.
     pub fn push(&mut self, leaf: Hash) {
-        let mut hash = leaf;
-        // Each trailing one of the size is a perfect subtree that the new leaf completes to one of twice its size.
-        for _ in 0..self.size.trailing_ones() {
+        self.push_tree(0, leaf);
+    }
+
+    /// Appends a perfect subtree of 2^`height` leaves by its root. The size must be a multiple of that, and stay below 2^64.
+    pub(crate) fn push_tree(&mut self, height: u32, root: Hash) {
+        let mut hash = root;
+        // Each trailing one of the size is a perfect subtree that the new one completes to one of twice its size.
+        for _ in 0..(self.size >> height).trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 hash = node_hash(&left, &hash);
             }
         }
         self.peaks.push(hash);
-        self.size += 1;
+        self.size += 1 << height;
     }
 
     /// The root of the tree; of an empty tree, the SHA-256 of nothing.

@@ -1,9 +1,6 @@
 //! The one write.
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, TransactionBehavior, params};
-use sealift_domain::digest::Digest;
 use sealift_engine::ports::log::{Head, LogError, MAX_LEAF, NewLeaf};
 
 use super::{
@@ -11,8 +8,9 @@ use super::{
     rows::{Commit, MAX_OBJECT, integer},
 };
 use crate::{
-    key::{Keyring, SigningKey},
-    merkle,
+    key::Keyring,
+    merkle::{self, Frontier},
+    record::Record,
 };
 
 /// Appends `batch` in one transaction that holds the write lock from its first read on.
@@ -21,10 +19,10 @@ pub(super) fn append(
     connection: &mut Connection,
     keys: &Keyring,
     expected: Head,
-    batch: &[NewLeaf],
+    batch: Vec<NewLeaf>,
 ) -> Result<Head, LogError> {
     let key = keys.signing().ok_or_else(|| read_only(place))?;
-    check_sizes(place, batch)?;
+    check_sizes(place, &batch)?;
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| place.failed(e))?;
     let newest = Commit::newest(place, &transaction, keys)?;
@@ -35,44 +33,38 @@ pub(super) fn append(
     if batch.is_empty() {
         return Ok(found);
     }
-    let head = insert(place, &transaction, keys, key, newest, batch)?;
+    let record = Record::seal(&newest.point(keys)?, batch, key);
+    let mut frontier = newest.frontier;
+    insert(place, &transaction, &mut frontier, &record)?;
     transaction.commit().map_err(|e| place.failed(e))?;
-    Ok(head)
+    Ok(Head { size: frontier.size(), root: frontier.root() })
 }
 
-/// Writes the rows of one commit.
-fn insert(
+/// Writes the rows of one commit, whose leaves follow `frontier`.
+pub(super) fn insert(
     place: &Place,
     connection: &Connection,
-    keys: &Keyring,
-    key: &SigningKey,
-    newest: Commit,
-    batch: &[NewLeaf],
-) -> Result<Head, LogError> {
+    frontier: &mut Frontier,
+    record: &Record,
+) -> Result<(), LogError> {
     let sql = |e| place.failed(e);
     let prepare = |text| connection.prepare(text).map_err(sql);
-    let mut annex = newest.annex(keys)?;
-    let mut frontier = newest.frontier;
     let mut add_leaf = prepare("INSERT INTO leaf (idx, snapshot, hash, bytes) VALUES (?1, ?2, ?3, ?4)")?;
     let mut add_object = prepare("INSERT INTO object (digest, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
     let mut add_link = prepare("INSERT INTO leaf_object (idx, digest) VALUES (?1, ?2)")?;
-    for leaf in batch {
+    for leaf in &record.leaves {
         let idx = integer(frontier.size());
         let hash = merkle::leaf_hash(&leaf.bytes);
         add_leaf.execute(params![idx, i64::from(leaf.snapshot), hash, leaf.bytes]).map_err(sql)?;
-        let mut digests = BTreeSet::new();
-        for object in &leaf.objects {
-            let digest = Digest::of(object);
-            if digests.insert(digest) {
-                add_object.execute(params![digest.as_bytes(), object]).map_err(sql)?;
-                add_link.execute(params![idx, digest.as_bytes()]).map_err(sql)?;
-            }
+        for digest in &leaf.objects {
+            add_link.execute(params![idx, digest.as_bytes()]).map_err(sql)?;
         }
         frontier.push(hash);
-        annex.leaf(leaf.snapshot, &digests);
     }
-    annex.commit(frontier.size());
-    Commit::write(place, connection, &frontier, annex, key)
+    for (digest, bytes) in &record.objects {
+        add_object.execute(params![digest.as_bytes(), bytes]).map_err(sql)?;
+    }
+    Commit::write(place, connection, frontier, &record.note, &record.annex)
 }
 
 fn check_sizes(place: &Place, batch: &[NewLeaf]) -> Result<(), LogError> {

@@ -8,11 +8,10 @@ use sealift_domain::digest::Digest;
 use sealift_engine::ports::log::{AuditReport, Head, LogError};
 
 use super::{
-    annex::Annex,
     place::{Place, tampered},
     rows::{COMMIT, Commit, Leaf, MAX_OBJECT, leaf_query, number},
 };
-use crate::{key::Keyring, merkle::Frontier};
+use crate::{annex::Annex, key::Keyring, merkle::Frontier};
 
 /// Audits the whole log; `kept` is a verified checkpoint from elsewhere.
 pub(super) fn audit(

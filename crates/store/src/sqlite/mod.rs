@@ -8,9 +8,10 @@
 //! up to ten seconds while another process writes, and a pass over everything for an audit. A multi-threaded runtime
 //! bears that; no lock is held across an `await`.
 
-mod annex;
 mod append;
 mod audit;
+mod import;
+mod mirror;
 mod place;
 mod read;
 mod rows;
@@ -28,14 +29,14 @@ use sealift_domain::digest::Digest;
 use sealift_engine::ports::log::{AuditReport, Head, Log, LogError, NewLeaf};
 
 use self::{
-    annex::Annex,
     place::{Place, tampered},
     rows::Commit,
 };
 use crate::{
     checkpoint,
     key::{Keyring, SigningKey},
-    merkle::{self, Frontier, Hash},
+    merkle::{self, Hash},
+    record::Record,
 };
 
 pub use rows::MAX_OBJECT;
@@ -56,20 +57,19 @@ impl fmt::Debug for SqliteLog {
 impl SqliteLog {
     /// Creates an empty log in a new file, signed by `key`, whose name is the origin of the log.
     pub fn create(path: &Path, key: SigningKey) -> Result<Self, LogError> {
-        let place = Place::of(path);
-        let connection = schema::create(&place, path, |connection| {
-            let mut annex = Annex::default();
-            annex.commit(0);
-            Commit::write(&place, connection, &Frontier::default(), annex, &key).map(drop)
-        })?;
-        Ok(Self { connection: Mutex::new(connection), keys: Keyring::writer(key), place })
+        let first = Record::create(&key);
+        Self::create_copy(path, Keyring::writer(key), &first)
     }
 
     /// Opens a log and checks that its newest checkpoint is signed by one of `keys`. Without a private key it is opened
     /// read-only.
     pub fn open(path: &Path, keys: Keyring) -> Result<Self, LogError> {
-        let place = Place::of(path);
-        let connection = schema::open(&place, path, keys.signing().is_some())?;
+        let write = keys.signing().is_some();
+        Self::open_at(Place::of(path), path, keys, write)
+    }
+
+    fn open_at(place: Place, path: &Path, keys: Keyring, write: bool) -> Result<Self, LogError> {
+        let connection = schema::open(&place, path, write)?;
         let log = Self { connection: Mutex::new(connection), keys, place };
         log.newest()?;
         Ok(log)
@@ -80,6 +80,10 @@ impl SqliteLog {
     /// moment at which nobody reads.
     pub fn erase_object(&self, digest: Digest) -> Result<bool, LogError> {
         self.keys.signing().ok_or_else(|| append::read_only(&self.place))?;
+        self.delete_object(digest)
+    }
+
+    fn delete_object(&self, digest: Digest) -> Result<bool, LogError> {
         self.with(|connection| {
             let sql = |e| self.place.failed(e);
             let erased =
@@ -124,6 +128,27 @@ impl SqliteLog {
         self.with(|connection| work(&*connection.transaction().map_err(|e| self.place.failed(e))?))
     }
 
+    pub(crate) fn leaves_now(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, LogError> {
+        self.read(|connection| read::leaves(&self.place, connection, &self.keys, from, to))
+    }
+
+    pub(crate) fn objects_now(&self, digests: &[Digest]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        self.read(|connection| rows::objects(&self.place, connection, digests))
+    }
+
+    pub(crate) fn last_snapshot_now(&self, size: u64) -> Result<Option<u64>, LogError> {
+        self.read(|connection| read::last_snapshot(&self.place, connection, size))
+    }
+
+    pub(crate) fn audit_now(&self, kept: Option<&str>) -> Result<AuditReport, LogError> {
+        let kept = kept.map(|text| checkpoint::verify(text, &self.keys)).transpose();
+        let kept = kept.map_err(|e| tampered(&format!("the kept checkpoint: {e}"), None))?;
+        self.read(|connection| {
+            schema::check_tables(&self.place, connection)?;
+            audit::audit(&self.place, connection, &self.keys, kept.map(|kept| kept.head))
+        })
+    }
+
     fn newest(&self) -> Result<Commit, LogError> {
         self.read(|connection| Commit::newest(&self.place, connection, &self.keys))
     }
@@ -137,19 +162,19 @@ impl Log for SqliteLog {
 
     /// An empty batch changes nothing and is only compared.
     async fn append(&self, expected: Head, batch: Vec<NewLeaf>) -> Result<Head, LogError> {
-        self.with(|connection| append::append(&self.place, connection, &self.keys, expected, &batch))
+        self.with(|connection| append::append(&self.place, connection, &self.keys, expected, batch))
     }
 
     async fn leaves(&self, from: u64, to: u64) -> Result<Vec<Vec<u8>>, LogError> {
-        self.read(|connection| read::leaves(&self.place, connection, &self.keys, from, to))
+        self.leaves_now(from, to)
     }
 
     async fn objects(&self, digests: &[Digest]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
-        self.read(|connection| rows::objects(&self.place, connection, digests))
+        self.objects_now(digests)
     }
 
     async fn last_snapshot(&self, size: u64) -> Result<Option<u64>, LogError> {
-        self.read(|connection| read::last_snapshot(&self.place, connection, size))
+        self.last_snapshot_now(size)
     }
 
     async fn checkpoint(&self) -> Result<String, LogError> {
@@ -157,12 +182,7 @@ impl Log for SqliteLog {
     }
 
     async fn audit(&self, kept: Option<&str>) -> Result<AuditReport, LogError> {
-        let kept = kept.map(|text| checkpoint::verify(text, &self.keys)).transpose();
-        let kept = kept.map_err(|e| tampered(&format!("the kept checkpoint: {e}"), None))?;
-        self.read(|connection| {
-            schema::check_tables(&self.place, connection)?;
-            audit::audit(&self.place, connection, &self.keys, kept.map(|kept| kept.head))
-        })
+        self.audit_now(kept)
     }
 }
 

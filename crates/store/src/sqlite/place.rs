@@ -7,16 +7,28 @@ use sealift_engine::ports::log::LogError;
 
 /// The file, as errors name it.
 #[derive(Clone, Debug)]
-pub(super) struct Place(String);
+pub(super) struct Place {
+    path: String,
+    mirror: bool,
+}
 
 impl Place {
     pub(super) fn of(path: &Path) -> Self {
-        Self(path.display().to_string())
+        Self { path: path.display().to_string(), mirror: false }
+    }
+
+    /// A mirror of a log elsewhere, which may begin anywhere.
+    pub(super) fn mirror(path: &Path) -> Self {
+        Self { mirror: true, ..Self::of(path) }
+    }
+
+    pub(super) fn is_mirror(&self) -> bool {
+        self.mirror
     }
 
     /// The store cannot do what was asked.
     pub(super) fn unavailable(&self, why: &str) -> LogError {
-        LogError::Unavailable { place: self.0.clone(), why: why.to_owned() }
+        LogError::Unavailable { place: self.path.clone(), why: why.to_owned() }
     }
 
     /// What an error of SQLite means: a value of the wrong type, a row or table that is not there and a page that makes

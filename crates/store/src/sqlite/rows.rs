@@ -4,14 +4,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 use sealift_domain::digest::Digest;
 use sealift_engine::ports::log::{Head, LogError, MAX_LEAF};
 
-use super::{
-    annex::Annex,
-    place::{Place, tampered},
-};
+use super::place::{Place, tampered};
 use crate::{
+    annex::Annex,
     checkpoint,
-    key::{Keyring, SigningKey},
+    key::Keyring,
     merkle::{Frontier, Hash},
+    record::{Base, Point},
 };
 
 /// A row of `checkpoint`: what one commit left behind.
@@ -60,8 +59,10 @@ impl Commit {
         let commit = Self::find(place, connection, &query, u64::MAX)?;
         let commit = commit.ok_or_else(|| tampered("no checkpoint is left", None))?;
         commit.verify(keys)?;
-        let next = "SELECT coalesce(max(idx) + 1, 0) FROM leaf";
-        let leaves: i64 = connection.query_row(next, [], |row| row.get(0)).map_err(|e| place.failed(e))?;
+        // A mirror may begin anywhere and hold nothing yet.
+        let next = "SELECT coalesce(max(idx) + 1, iif(?1, (SELECT min(size) FROM checkpoint), 0)) FROM leaf";
+        let leaves: i64 =
+            connection.query_row(next, [place.is_mirror()], |row| row.get(0)).map_err(|e| place.failed(e))?;
         if u64::try_from(leaves) != Ok(commit.size) {
             let what = format!("the newest checkpoint covers {} entries, the log holds {leaves}", commit.size);
             return Err(tampered(&what, Some(commit.size)));
@@ -90,24 +91,27 @@ impl Commit {
             .map_err(|why| tampered(&format!("the annex of {} entries: {why}", self.size), None))
     }
 
-    /// Writes the row of a commit, signing checkpoint and annex.
+    /// The commit as others continue it, verified.
+    pub(super) fn point(&self, keys: &Keyring) -> Result<Point, LogError> {
+        Ok(Point { key: self.verify(keys)?, annex: self.annex(keys)?, frontier: self.frontier.clone() })
+    }
+
+    /// The commit as the beginning of a mirror.
+    pub(super) fn base(self) -> Base {
+        Base { frontier: self.frontier, note: self.note, annex: self.annex }
+    }
+
+    /// Writes the row of a commit.
     pub(super) fn write(
         place: &Place,
         connection: &Connection,
         frontier: &Frontier,
-        annex: Annex,
-        key: &SigningKey,
-    ) -> Result<Head, LogError> {
-        let head = Head { size: frontier.size(), root: frontier.root() };
-        let row = params![
-            integer(head.size),
-            checkpoint::sign(head, key),
-            frontier.peaks().concat(),
-            annex.sign(head.size, key)
-        ];
+        note: &str,
+        annex: &str,
+    ) -> Result<(), LogError> {
+        let row = params![integer(frontier.size()), note, frontier.peaks().concat(), annex];
         let insert = "INSERT INTO checkpoint (size, note, peaks, annex) VALUES (?1, ?2, ?3, ?4)";
-        connection.execute(insert, row).map_err(|e| place.failed(e))?;
-        Ok(head)
+        connection.execute(insert, row).map(drop).map_err(|e| place.failed(e))
     }
 }
 

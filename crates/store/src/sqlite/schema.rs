@@ -10,6 +10,13 @@ use super::place::{Place, tampered};
 /// Marks the file as ours in its header: `SLFT`.
 const APPLICATION_ID: i64 = 0x534C_4654;
 
+/// The same for a mirror of a log that lies elsewhere: `SLFM`. It is never taken for the log itself.
+const MIRROR_ID: i64 = 0x534C_464D;
+
+fn application_id(place: &Place) -> i64 {
+    if place.is_mirror() { MIRROR_ID } else { APPLICATION_ID }
+}
+
 /// The version of [`TABLES`], in the header's `user_version`.
 const VERSION: i64 = 1;
 
@@ -75,7 +82,7 @@ pub(super) fn create(
         transaction.execute_batch(table).map_err(sql)?;
     }
     first(&transaction)?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
+    transaction.pragma_update(None, "application_id", application_id(place)).map_err(sql)?;
     transaction.pragma_update(None, "user_version", VERSION).map_err(sql)?;
     transaction.commit().map_err(sql)?;
     Ok(connection)
@@ -87,7 +94,7 @@ pub(super) fn open(place: &Place, path: &Path, write: bool) -> Result<Connection
     let connection = connect(place, path, flags)?;
     let (application, version) =
         (pragma(place, &connection, "application_id")?, pragma(place, &connection, "user_version")?);
-    if application != APPLICATION_ID {
+    if application != application_id(place) {
         return Err(place.unavailable("this file is not a Sealift log"));
     }
     if version > VERSION {
@@ -110,7 +117,7 @@ fn refuse_content(place: &Place, connection: &Connection) -> Result<(), LogError
     let tables: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(|e| place.failed(e))?;
     match (pragma(place, connection, "application_id")?, tables) {
         (0, 0) => Ok(()),
-        (APPLICATION_ID, _) => Err(place.unavailable("a log exists there already")),
+        (APPLICATION_ID | MIRROR_ID, _) => Err(place.unavailable("a log exists there already")),
         _ => Err(place.unavailable("the file holds something else already")),
     }
 }
@@ -121,9 +128,11 @@ fn durable(place: &Place, connection: &Connection) -> Result<(), LogError> {
     let sql = |e| place.failed(e);
     let journal = "PRAGMA journal_mode = WAL";
     let mode: String = connection.query_row(journal, [], |row| row.get(0)).map_err(sql)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
+    // What a mirror loses in a power cut is fetched again.
+    let (level, number) = if place.is_mirror() { ("NORMAL", 1) } else { ("FULL", 2) };
+    connection.pragma_update(None, "synchronous", level).map_err(sql)?;
     match (mode.as_str(), pragma(place, connection, "synchronous")?) {
-        ("wal", 2) => Ok(()),
+        ("wal", found) if found == number => Ok(()),
         (mode, level) => {
             let why = format!("no durable writes there: journal {mode}, synchronous {level}; use a local disk");
             Err(place.unavailable(&why))

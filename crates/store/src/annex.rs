@@ -18,11 +18,11 @@ use crate::{
 
 /// The chain up to some leaf or commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Annex(Hash);
+pub(crate) struct Annex(Hash);
 
 impl Annex {
     /// The next leaf.
-    pub(super) fn leaf(&mut self, snapshot: bool, objects: &BTreeSet<Digest>) {
+    pub(crate) fn leaf(&mut self, snapshot: bool, objects: &BTreeSet<Digest>) {
         let mut hash = Sha256::new_with_prefix([0, u8::from(snapshot)]).chain_update(self.0);
         for digest in objects {
             hash.update(digest.as_bytes());
@@ -31,17 +31,17 @@ impl Annex {
     }
 
     /// The end of a commit, after which the log has `size` leaves.
-    pub(super) fn commit(&mut self, size: u64) {
+    pub(crate) fn commit(&mut self, size: u64) {
         self.0 = Sha256::new_with_prefix([1]).chain_update(self.0).chain_update(size.to_be_bytes()).finalize().into();
     }
 
     /// The signed note about the chain at a commit.
-    pub(super) fn sign(self, size: u64, key: &SigningKey) -> String {
+    pub(crate) fn sign(self, size: u64, key: &SigningKey) -> String {
         note::sign(&checkpoint::body(&origin(key.verifier().name()), size, &self.0), key)
     }
 
     /// The chain at the commit of `size` leaves, from its signed note; what is wrong with it otherwise.
-    pub(super) fn verify(text: &str, size: u64, keys: &Keyring) -> Result<Self, String> {
+    pub(crate) fn verify(text: &str, size: u64, keys: &Keyring) -> Result<Self, String> {
         let verified = note::verify(text, keys).map_err(|e| e.to_string())?;
         let at = checkpoint::parse(verified.text, &origin(keys.origin())).map_err(|e| e.to_string())?;
         if at.size == size { Ok(Self(at.root)) } else { Err(format!("it was signed for {} entries", at.size)) }

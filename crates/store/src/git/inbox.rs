@@ -1,0 +1,151 @@
+//! Statements on the branch that wait to be taken into the log. Permission to push is enough to hand one in.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use sealift_domain::digest::Digest;
+use sealift_engine::ports::{
+    inbox::{Inbox, MAX_STATEMENT, MAX_STATEMENTS},
+    log::LogError,
+};
+
+use super::{
+    GitLog,
+    layout::INBOX,
+    publish::{Manner, Outcome},
+    repository::{Changes, Fault, Listing},
+    session::{Attempts, Session},
+};
+
+/// How often it is tried again because the branch has moved.
+const TRIES: u32 = 16;
+
+/// What lies in an inbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Statements, by digest in ascending order.
+    pub statements: Vec<(Digest, Vec<u8>)>,
+    /// How many files were passed over: too large, with other content than their name says, or one too many.
+    pub ignored: usize,
+}
+
+fn path(digest: Digest) -> String {
+    format!("{INBOX}{}", digest.hex())
+}
+
+fn names(files: &Listing) -> impl Iterator<Item = &str> {
+    files.range(INBOX.to_owned()..).map_while(|(path, _)| path.strip_prefix(INBOX))
+}
+
+impl Session<'_> {
+    /// Changes the inbox, whatever else happens on the branch meanwhile.
+    async fn change_inbox(
+        &mut self,
+        message: &str,
+        changes: impl Fn(&Listing) -> Result<Changes, String>,
+    ) -> Result<(), Fault> {
+        for _ in 0..TRIES {
+            let seen = self.sync().await?;
+            let changes = changes(&self.repository.files(&seen).await?).map_err(|why| self.refused(&why))?;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            match self.change(&seen, Manner::OnTop, &changes, message).await? {
+                Outcome::Written(Some(commit)) => {
+                    drop(self.repository.set_seen(&commit).await);
+                    return Ok(());
+                }
+                Outcome::Written(None) => return Ok(()),
+                Outcome::Moved => {}
+            }
+        }
+        Err(self.refused("others keep changing the branch"))
+    }
+
+    async fn waiting(&mut self) -> Result<Waiting, Fault> {
+        let seen = self.sync().await?;
+        let files = self.repository.files(&seen).await?;
+        let mut waiting = Waiting::default();
+        let mut right = Vec::new();
+        for name in names(&files) {
+            let oid = files.get(&format!("{INBOX}{name}"));
+            match (format!("sha256:{name}").parse::<Digest>(), oid) {
+                (Ok(digest), Some(oid)) if right.len() < MAX_STATEMENTS => right.push((digest, oid.clone())),
+                _ => waiting.ignored += 1,
+            }
+        }
+        self.repository.ensure(&right.iter().map(|(_, oid)| oid.clone()).collect::<BTreeSet<_>>()).await?;
+        let mut blobs = self.repository.blobs()?;
+        for (digest, oid) in right {
+            let bytes = blobs.get(&oid).await?;
+            if bytes.len() <= MAX_STATEMENT && Digest::of(&bytes) == digest {
+                waiting.statements.push((digest, bytes));
+            } else {
+                waiting.ignored += 1;
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+impl GitLog {
+    /// What lies in the inbox, and how much of it is passed over.
+    pub async fn waiting(&self) -> Result<Waiting, LogError> {
+        let mut attempts = Attempts::default();
+        loop {
+            match self.begin(&attempts).await?.waiting().await {
+                Ok(waiting) => return Ok(waiting),
+                Err(fault) => attempts.after(self, fault).await?,
+            }
+        }
+    }
+
+    async fn change_inbox(
+        &self,
+        message: &str,
+        changes: impl Fn(&Listing) -> Result<Changes, String>,
+    ) -> Result<(), LogError> {
+        let mut attempts = Attempts::default();
+        loop {
+            match self.begin(&attempts).await?.change_inbox(message, &changes).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => attempts.after(self, fault).await?,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Inbox for GitLog {
+    async fn put(&self, bytes: &[u8]) -> Result<Digest, LogError> {
+        let place = self.remote.to_string();
+        if bytes.len() > MAX_STATEMENT {
+            let why = format!("a statement of {} bytes is too large: at most {MAX_STATEMENT} are taken", bytes.len());
+            return Err(LogError::Refused { place, why });
+        }
+        let digest = Digest::of(bytes);
+        let put = |files: &Listing| {
+            if files.contains_key(&path(digest)) {
+                return Ok(Changes::new());
+            }
+            if names(files).count() >= MAX_STATEMENTS {
+                return Err(format!("{MAX_STATEMENTS} statements wait there already, which is the limit"));
+            }
+            Ok([(path(digest), Some(bytes.to_vec()))].into())
+        };
+        self.change_inbox("A statement was handed in", put).await?;
+        Ok(digest)
+    }
+
+    async fn list(&self) -> Result<Vec<(Digest, Vec<u8>)>, LogError> {
+        Ok(self.waiting().await?.statements)
+    }
+
+    async fn remove(&self, digests: &[Digest]) -> Result<(), LogError> {
+        let remove = |files: &Listing| {
+            let there = digests.iter().map(|digest| path(*digest)).filter(|path| files.contains_key(path));
+            Ok(there.map(|path| (path, None)).collect())
+        };
+        self.change_inbox("Statements were taken in", remove).await
+    }
+}
