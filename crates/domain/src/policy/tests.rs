@@ -25,6 +25,7 @@ fn environment(from: Option<&str>, components: &[&str]) -> Environment {
         verify: Vec::new(),
         rollback: RollbackRule::default(),
         attest: None,
+        writer: Vec::new(),
     }
 }
 

@@ -585,6 +585,7 @@ fn rules(from: Option<&str>, repository: &str) -> Environment {
         verify: serde_json::from_str(r#"[{"http": "http://x/"}, {"availability": "http://x/"}]"#).unwrap(),
         rollback: RollbackRule::default(),
         attest: None,
+        writer: Vec::new(),
     }
 }
 
