@@ -110,3 +110,6 @@ fn with_writer<'a>(policy: &Policy, names: impl Iterator<Item = &'a EnvironmentN
         .filter(|name| policy.environments.get(*name).is_some_and(|environment| !environment.writer.is_empty()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use crate::{
     act,
     audit::statements,
     error::EngineError,
-    init,
+    exceptions, init,
     ports::{
         log::{Log, LogError},
         signature::Signatures,
@@ -109,6 +109,12 @@ fn enough(ledger: &Ledger, event: &Event) -> Result<(), String> {
                 _ => Ok(()),
             }
         }
+        Event::Promotion(changed) => match &changed.change {
+            PromotionEvent::FollowUpClosed { by, .. } => {
+                exceptions::may_close(ledger, changed.promotion, by).map_err(|why| why.to_string())
+            }
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
 }

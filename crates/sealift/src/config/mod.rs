@@ -20,6 +20,7 @@ mod registries;
 mod schema;
 mod secrets;
 mod verify;
+mod writer;
 
 use std::{
     collections::BTreeMap,
@@ -231,6 +232,9 @@ fn locate(root: &Cursor<'_>, error: &PolicyError) -> Fault {
         | PolicyError::NeverWaived { environment: name, .. }
         | PolicyError::UnknownGate { environment: name, .. } => environment(name, &["expedited"]),
         PolicyError::UnknownZone { environment: name, .. } => environment(name, &["freezes"]),
+        PolicyError::SharedWriter { environment: name, .. } | PolicyError::WriterTwice { environment: name, .. } => {
+            environment(name, &["writer"])
+        }
         PolicyError::SharedKey(_, second) => person(root, second),
     };
     found.unwrap_or_else(|| root.clone()).here(fault)
