@@ -44,3 +44,4 @@ mod signature;
 mod webhook;
 mod who_asks;
 mod workflow;
+mod writers;
