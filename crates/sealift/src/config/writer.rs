@@ -6,11 +6,7 @@ use sealift_store::key::VerifierKey;
 use super::{
     decode::{Cursor, Reader},
     node::Value,
-    secrets,
 };
-
-/// How the text of a private key begins.
-const PRIVATE: &str = "PRIVATE+KEY+";
 
 /// One key, or several while one is being replaced.
 pub(super) fn keys(reader: &mut Reader, at: &Cursor<'_>) -> Option<Vec<WriterKey>> {
@@ -34,12 +30,7 @@ fn key(reader: &mut Reader, at: &Cursor<'_>) -> Option<WriterKey> {
         reader.push(advised(at, "`writer` is the text of a public key, or a list of such"));
         return None;
     };
-    let text = text.trim();
-    if text.starts_with(PRIVATE) {
-        reader.push(secrets::literal(at, "this is the private key of a writer, and this file is no place for one"));
-        return None;
-    }
-    let parsed = text.parse::<VerifierKey>().map_err(|why| why.to_string());
+    let parsed = text.trim().parse::<VerifierKey>().map_err(|why| why.to_string());
     let key = parsed.and_then(|key| key.to_string().parse::<WriterKey>().map_err(|why| why.to_string()));
     key.map_err(|why| reader.push(advised(at, &why))).ok()
 }

@@ -169,7 +169,9 @@ fn a_run_without_a_key_is_told_before_anything_is_done_and_looks_at_everything()
     written.approved();
     let place = &written.place;
     place.run(&["check", "--to", "production"]).ends(0);
-    place.run(&["plan", "--to", "production"]).ends(0);
+    place.run(&["plan", "--to", "production"]).ends(0).says("the writer key of production is not at hand here [E0211]");
+    let planned = written.run("production", &["plan", "--to", "production"]);
+    assert!(!planned.ends(0).stdout.contains("E0211"), "{}", planned.stdout);
     place.run(&["status"]).ends(0);
     place.run(&["explain", "E0211"]).ends(0).says("SEALIFT_WRITER_KEY");
     place.production.clear_log();

@@ -238,3 +238,17 @@ fn a_refusal_says_whose_fact_it_is_and_who_wrote_it() {
     let none: Option<&Lease> = ledger.leases.get(&name("staging"));
     assert_eq!(none, None);
 }
+
+/// The page has a row for every kind of entry, and says of each whether it takes a key.
+#[test]
+fn the_page_about_writers_names_every_kind_of_event() {
+    let page = include_str!("../../../../../docs/writers.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let ledger = ledger(all());
+    for event in events().into_iter().map(|(_, event, _)| event).chain(more()) {
+        let kind = format!("`{}`", event.kind());
+        let takes_a_key = may(&ledger, &event) != ANYBODY;
+        let says = |row: &&&str| row.contains(&kind) && row.contains("| anybody |") != takes_a_key;
+        assert!(rows.iter().any(|row| says(&row)), "{kind}: takes a key: {takes_a_key}");
+    }
+}
