@@ -411,4 +411,4 @@ fn promotion_evidence(event: &PromotionEvent) -> Vec<Digest> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

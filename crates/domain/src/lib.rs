@@ -32,3 +32,4 @@ pub mod tag;
 mod testing;
 mod text;
 pub mod undo;
+pub mod writer;

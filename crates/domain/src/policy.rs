@@ -3,6 +3,7 @@
 mod expedited;
 mod identity;
 mod validate;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,7 @@ use crate::{
     reference::Repository,
     signature::PublicKey,
     tag::TagTemplate,
+    writer::WriterKey,
 };
 
 /// What was agreed: who may do what, and what must hold before a release enters an environment.
@@ -107,6 +109,9 @@ pub struct Environment {
     /// Whether what is admitted is attested, and by which keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attest: Option<AttestRule>,
+    /// The keys of those who write facts about it into the log; empty if anybody may. More than one only while a key is being replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writer: Vec<WriterKey>,
 }
 
 /// How what is admitted to an environment is attested.

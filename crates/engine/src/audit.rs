@@ -3,12 +3,12 @@
 pub(crate) mod statements;
 
 use jiff::Timestamp;
-use sealift_domain::{digest::Digest, entry::Leaf, event::Event, ledger::Ledger, policy::Policy};
+use sealift_domain::{digest::Digest, entry::Leaf, event::Event, policy::Policy};
 use serde::Serialize;
 use statements::Claim;
 
 use crate::{
-    book::{self, Book},
+    book::Book,
     error::EngineError,
     ports::{log::LogError, signature::Signatures},
 };
@@ -37,8 +37,9 @@ pub struct Report {
 pub async fn verify(book: &Book, signatures: &dyn Signatures, kept: Option<&str>) -> Result<Report, EngineError> {
     let log = book.log().as_ref();
     let tree = log.audit(kept).await?;
-    let mut folded = Ledger::default();
-    book::fold(log, &mut folded, 0, tree.size).await?;
+    let mut folding = book.folding();
+    folding.up_to(tree.size).await?;
+    let folded = folding.ledger;
     let shown = book.ledger().await?;
     if shown.size == tree.size && *shown != folded {
         let what = "what is shown is not the fold of the entries".to_owned();

@@ -1,16 +1,23 @@
 //! Reading the log as a ledger, and writing to it: commit, then act.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod fold;
+mod persons;
+mod trust;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sealift_domain::{
     digest::Digest,
-    entry::{Entry, Leaf},
+    entry::{Entry, Place},
     event::Event,
     ledger::Ledger,
     personal::Personal,
 };
 use tokio::sync::Mutex;
+
+pub(crate) use fold::Folding;
+pub use trust::Trust;
 
 use crate::{
     error::EngineError,
@@ -26,15 +33,13 @@ const MAX_CONFLICTS: u32 = 32;
 /// A fold may begin anew after this many entries, so that reading a long log stays quick.
 const SNAPSHOT_EVERY: u64 = 1024;
 
-/// How many leaves are read at once.
-const PAGE: u64 = 2048;
-
 /// The log as this program uses it: a ledger to decide on, and one way to write.
 pub struct Book {
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     actor: String,
+    trust: Trust,
     read: Mutex<Read>,
 }
 
@@ -43,6 +48,8 @@ pub struct Book {
 struct Read {
     head: Head,
     ledger: Arc<Ledger>,
+    /// The digest of the newest leaf, which the next one is signed on top of.
+    last: Option<Digest>,
     snapshot: u64,
 }
 
@@ -88,19 +95,32 @@ impl<T> Decision<T> {
 }
 
 impl Book {
-    /// Opens the log and reads it. `actor` is the account that entries will name, in an erasable opening.
+    /// Opens a log of a policy without writers, and reads it. `actor` is the account that entries will name, in an erasable
+    /// opening.
     pub async fn open(
         log: Arc<dyn Log>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         actor: String,
     ) -> Result<Self, EngineError> {
+        Self::open_with(log, clock, entropy, actor, Trust::default()).await
+    }
+
+    /// Opens any log and reads it, believing what `trust` says.
+    pub async fn open_with(
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        actor: String,
+        trust: Trust,
+    ) -> Result<Self, EngineError> {
         let empty = Read {
             head: Head { size: 0, root: *Digest::of(b"").as_bytes() },
             ledger: Arc::new(Ledger::default()),
+            last: None,
             snapshot: 0,
         };
-        let book = Self { log, clock, entropy, actor, read: Mutex::new(empty) };
+        let book = Self { log, clock, entropy, actor, trust, read: Mutex::new(empty) };
         book.ledger().await?;
         Ok(book)
     }
@@ -151,30 +171,51 @@ impl Book {
 
     /// Seals the drafts and folds them, so that nothing is ever written that could not be read again.
     fn prepare(&self, read: &Read, drafts: Vec<Draft>, now: Timestamp) -> Result<(Vec<NewLeaf>, Read), EngineError> {
+        let mut after = read.clone();
         let mut ledger = Ledger::clone(&read.ledger);
-        let mut snapshot = read.snapshot;
         let mut batch = Vec::new();
         for draft in drafts {
-            batch.push(self.leaf(&mut ledger, draft, now)?);
+            batch.push(self.leaf(&mut ledger, &mut after.last, draft, now)?);
         }
-        if ledger.size >= snapshot + SNAPSHOT_EVERY {
-            snapshot = ledger.size;
+        if ledger.size >= after.snapshot + SNAPSHOT_EVERY && self.would_be_believed(&ledger) {
+            after.snapshot = ledger.size;
             let event = Event::Snapshot(Box::new(ledger.clone()));
-            let leaf = self.leaf(&mut ledger, event.into(), now)?;
+            let leaf = self.leaf(&mut ledger, &mut after.last, event.into(), now)?;
             batch.push(NewLeaf { snapshot: true, ..leaf });
         }
-        let after = Read { head: read.head, ledger: Arc::new(ledger), snapshot };
+        after.ledger = Arc::new(ledger);
         Ok((batch, after))
     }
 
-    fn leaf(&self, ledger: &mut Ledger, draft: Draft, now: Timestamp) -> Result<NewLeaf, EngineError> {
-        let index = ledger.size;
+    /// Whether a fold of this book would begin at a snapshot that it writes now.
+    fn would_be_believed(&self, ledger: &Ledger) -> bool {
+        let Some(anchors) = self.trust.anchors() else { return true };
+        self.trust.own(ledger.policy.as_ref()).is_some_and(|own| anchors.contains(&own.key))
+    }
+
+    fn leaf(
+        &self,
+        ledger: &mut Ledger,
+        last: &mut Option<Digest>,
+        draft: Draft,
+        now: Timestamp,
+    ) -> Result<NewLeaf, EngineError> {
+        let place = Place { index: ledger.size, previous: *last };
         let actor = Personal::new(self.actor.clone(), self.entropy.salt());
         let entry = Entry { time: now, actor, event: draft.event.clone() };
-        let sealed = entry.seal().map_err(|source| EngineError::Entry { index, source })?;
-        ledger.apply(index, now, sealed.body, draft.event).map_err(EngineError::Refused)?;
+        let own = self.trust.own(ledger.policy.as_ref());
+        let sealed = self.trust.seal(own.as_ref(), place, entry);
+        let sealed = sealed.map_err(|source| EngineError::Entry { index: place.index, source })?;
+        let by = own.map(|own| own.environment);
+        ledger.apply_by(place.index, now, sealed.body, draft.event, by.as_ref()).map_err(EngineError::Refused)?;
+        *last = Some(Digest::of(&sealed.leaf));
         let objects = sealed.objects.into_iter().chain(draft.evidence).collect();
         Ok(NewLeaf { bytes: sealed.leaf, objects, snapshot: false })
+    }
+
+    /// A fold of the log that begins at its first entry, and believes what this book believes.
+    pub(crate) fn folding(&self) -> Folding<'_> {
+        Folding::new(self.log.as_ref(), &self.trust)
     }
 
     async fn catch_up(&self, read: &mut Read) -> Result<(), EngineError> {
@@ -186,79 +227,16 @@ impl Book {
             let what = format!("it had {} entries a moment ago and has {} now", read.head.size, head.size);
             return Err(LogError::Tampered { what, at: None }.into());
         }
-        let mut from = read.head.size;
-        let mut ledger = Ledger::clone(&read.ledger);
-        if from == 0
-            && let Some(at) = self.log.last_snapshot(head.size).await?
-        {
-            ledger = self.begin_at(at).await?;
-            read.snapshot = at;
-            from = at + 1;
+        let mut folding = self.folding();
+        if read.head.size == 0 {
+            folding.begin(head.size).await?;
+        } else {
+            (folding.last, folding.snapshot) = (read.last, read.snapshot);
+            folding.ledger = Ledger::clone(&read.ledger);
         }
-        fold(self.log.as_ref(), &mut ledger, from, head.size).await?;
-        *read = Read { head, ledger: Arc::new(ledger), snapshot: read.snapshot };
+        folding.up_to(head.size).await?;
+        let Folding { ledger, last, snapshot, .. } = folding;
+        *read = Read { head, ledger: Arc::new(ledger), last, snapshot };
         Ok(())
     }
-
-    async fn begin_at(&self, index: u64) -> Result<Ledger, EngineError> {
-        let leaves = self.log.leaves(index, index + 1).await?;
-        let bytes = leaves.first().map(Vec::as_slice).unwrap_or_default();
-        let (_, event) = read_entries(self.log.as_ref(), index, &[bytes]).await?.remove(0);
-        match event {
-            Event::Snapshot(ledger) => {
-                Ledger::from_snapshot(*ledger, index).map_err(|source| EngineError::Illegal { index, source })
-            }
-            other => {
-                let what = format!("a fold was to begin at a `{}`", other.kind());
-                Err(LogError::Tampered { what, at: Some(index) }.into())
-            }
-        }
-    }
-}
-
-/// Folds the entries `from..to` of `log` into `ledger`.
-pub(crate) async fn fold(log: &dyn Log, ledger: &mut Ledger, from: u64, to: u64) -> Result<(), EngineError> {
-    let mut at = from;
-    while at < to {
-        let end = (at + PAGE).min(to);
-        let leaves = log.leaves(at, end).await?;
-        let slices: Vec<&[u8]> = leaves.iter().map(Vec::as_slice).collect();
-        for (leaf, event) in read_entries(log, at, &slices).await? {
-            ledger
-                .apply(at, leaf.time, leaf.body, event)
-                .map_err(|source| EngineError::Illegal { index: at, source })?;
-            at += 1;
-        }
-        if at < end {
-            let what = format!("{} entries are missing", end - at);
-            return Err(LogError::Tampered { what, at: Some(at) }.into());
-        }
-    }
-    Ok(())
-}
-
-/// Reads entries with their bodies and, where they were not erased, the openings of personal texts.
-async fn read_entries(log: &dyn Log, first: u64, leaves: &[&[u8]]) -> Result<Vec<(Leaf, Event)>, EngineError> {
-    let at = |i: usize| first + i as u64;
-    let mut parsed = Vec::with_capacity(leaves.len());
-    for (i, bytes) in leaves.iter().enumerate() {
-        parsed.push(Leaf::parse(bytes).map_err(|source| EngineError::Entry { index: at(i), source })?);
-    }
-    let wanted: Vec<Digest> =
-        parsed.iter().flat_map(|leaf| leaf.commitments.iter().copied().chain([leaf.body])).collect();
-    let objects = log.objects(&wanted).await?;
-    let objects: BTreeMap<Digest, Vec<u8>> =
-        wanted.into_iter().zip(objects).filter_map(|(d, o)| Some((d, o?))).collect();
-    let mut entries = Vec::with_capacity(parsed.len());
-    for (i, leaf) in parsed.into_iter().enumerate() {
-        let body = objects.get(&leaf.body).map(Vec::as_slice);
-        let mut event = leaf.event(body).map_err(|source| EngineError::Entry { index: at(i), source })?;
-        event.each_personal(&mut |personal| {
-            if let Some(opening) = objects.get(&personal.commitment()) {
-                personal.open(opening);
-            }
-        });
-        entries.push((leaf, event));
-    }
-    Ok(entries)
 }

@@ -5,6 +5,7 @@ use sealift_domain::{
     approval::{Act, Proof},
     freeze::Freeze,
     ledger::Ledger,
+    name::PersonId,
     promotion::{FreezeOverride, Promotion, PromotionEvent, PromotionId},
 };
 
@@ -82,6 +83,23 @@ pub async fn override_freeze(
     .await
 }
 
+/// Whether a person may say that what was waived for a promotion was made good.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn may_close(ledger: &Ledger, id: PromotionId, who: &PersonId) -> Result<(), EngineError> {
+    let promotion = promotion(ledger, id)?;
+    let rules = places::environment(ledger, &promotion.to)?;
+    let usual = rules.approval.iter().flat_map(|rule| &rule.roles);
+    let expedited = rules.expedited.iter().flat_map(|rule| &rule.roles);
+    act::has_role(ledger, who, &usual.chain(expedited).cloned().collect())?;
+    if promotion.requester.person() == Some(who) {
+        let why = "who asked for an expedited promotion does not say that it was made good".to_owned();
+        return Err(EngineError::MayNot { who: who.clone(), why });
+    }
+    Ok(())
+}
+
 /// Closes the follow-up of an expedited promotion. Whoever may approve promotions into its environment, the usual or the
 /// expedited way, may say that what was waived was made good.
 pub async fn close_follow_up(
@@ -92,15 +110,7 @@ pub async fn close_follow_up(
     book.commit(|ground| {
         let (statement, proof) = act::read(ground.ledger, signatures, signed, ground.now)?;
         let Act::CloseFollowUp { promotion: id } = statement.act else { return Err(another()) };
-        let promotion = promotion(ground.ledger, id)?;
-        let rules = places::environment(ground.ledger, &promotion.to)?;
-        let usual = rules.approval.iter().flat_map(|rule| &rule.roles);
-        let expedited = rules.expedited.iter().flat_map(|rule| &rule.roles);
-        act::has_role(ground.ledger, &statement.person, &usual.chain(expedited).cloned().collect())?;
-        if promotion.requester.person() == Some(&statement.person) {
-            let why = "who asked for an expedited promotion does not say that it was made good".to_owned();
-            return Err(EngineError::MayNot { who: statement.person, why });
-        }
+        may_close(ground.ledger, id, &statement.person)?;
         let event = PromotionEvent::FollowUpClosed { by: statement.person, reason: statement.reason, proof };
         Ok(Decision { drafts: vec![Draft { event: change(id, event), evidence: signed.objects() }], value: id })
     })

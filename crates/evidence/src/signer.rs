@@ -94,7 +94,7 @@ impl Signer {
         let mut command = Command::new(&self.program);
         // Without a file to sign it reads standard input and writes the signature to standard output.
         command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(key);
-        command.env_remove("SEALIFT_PROMOTION_KEY");
+        command.env_remove("SEALIFT_PROMOTION_KEY").env_remove("SEALIFT_WRITER_KEY");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(match self.dialogue {
             Dialogue::Terminal => Stdio::inherit(),
             Dialogue::Captured => Stdio::piped(),

@@ -42,8 +42,8 @@ impl Git {
         // Nobody is there to be asked, and no repository around this one is meant.
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", TRANSPORTS).env("LC_ALL", "C");
         command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
-        // Helpers of git's are programs of others, and no business of theirs is what promotions are attested with.
-        command.env_remove("SEALIFT_PROMOTION_KEY");
+        // Helpers of git's are programs of others, and no business of theirs is what this run signs with.
+        command.env_remove("SEALIFT_PROMOTION_KEY").env_remove("SEALIFT_WRITER_KEY");
         let verb = arguments.first().copied().unwrap_or_default();
         let ended = timeout(PATIENCE, command.output()).await;
         let ended = ended.map_err(|_| SourceError(format!("`git {verb}` took more than {} s", PATIENCE.as_secs())))?;

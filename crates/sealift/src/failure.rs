@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use sealift_domain::{
-    entry::EntryError, name::EnvironmentName, promotion::PromotionId, schema::Expected, undo::Observed,
+    entry::EntryError, ledger::IllegalEntry, name::EnvironmentName, promotion::PromotionId, schema::Expected,
+    undo::Observed,
 };
 use sealift_engine::{
     code,
@@ -31,6 +32,7 @@ pub fn of_engine(error: EngineError) -> Diagnostic {
         EngineError::Entry { .. } | EngineError::Illegal { .. } => Diagnostic::new("E0202", words)
             .state("nothing was changed; nothing is promoted on a log that does not hold")
             .next("`sealift audit verify`"),
+        EngineError::Refused(IllegalEntry::ForeignWriter { environments, by, .. }) => foreign_writer(&environments, by.as_ref()),
         EngineError::Refused(_) => {
             Diagnostic::new("E0403", words).state(UNTOUCHED).next("`sealift status` shows where the promotion is")
         }
@@ -307,6 +309,30 @@ pub fn key(why: &str) -> Diagnostic {
     Diagnostic::new("E0204", why.to_owned())
         .state(UNTOUCHED)
         .next("a key file belongs to its owner alone: `chmod 600 .sealift/log.key`")
+}
+
+/// The writer key of this run cannot be used.
+pub fn writer_key(why: &str) -> Diagnostic {
+    Diagnostic::new("E0204", why.to_owned())
+        .state(UNTOUCHED)
+        .next(format!(
+            "${} has the whole text of the file that `sealift keys writer ENVIRONMENT` wrote",
+            crate::writer_key::VARIABLE
+        ))
+        .next("a key file belongs to its owner alone: `chmod 600 .sealift/writer.key`")
+}
+
+/// A fact was to be written with another environment's key, or with none.
+fn foreign_writer(environments: &[EnvironmentName], by: Option<&EnvironmentName>) -> Diagnostic {
+    let names: Vec<&str> = environments.iter().map(EnvironmentName::as_str).collect();
+    let title = format!("facts about {} are written with its writer key, which this run has not", names.join(" or "));
+    let has = by.map_or("no writer key of the policy".to_owned(), |by| format!("the writer key of {by}"));
+    Diagnostic::new("E0211", title)
+        .found(format!("this run has {has}"))
+        .state("nothing was written that needs the key, and nothing was done to the environment")
+        .next(format!("give the key to the run: `export {}=\"$(cat writer.key)\"`", crate::writer_key::VARIABLE))
+        .next("or run it where the key is, for instance in the pipeline's job for that environment")
+        .next("`sealift keys show` says whose key is at hand here")
 }
 
 /// A file cannot be used.

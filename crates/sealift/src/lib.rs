@@ -14,3 +14,4 @@ pub mod shell;
 pub mod system;
 pub mod tls_files;
 pub mod wiring;
+pub mod writer_key;

@@ -63,7 +63,8 @@ impl Session {
             log = wrap(log);
         }
         let world = wiring::world(shell, &config).map_err(one)?;
-        let book = Book::open(log, Arc::new(SystemClock), Arc::new(SystemEntropy), account(shell))
+        let trust = wiring::trust(shell, &config).map_err(one)?;
+        let book = Book::open_with(log, Arc::new(SystemClock), Arc::new(SystemEntropy), account(shell), trust)
             .await
             .map_err(|error| one(failure::of_engine(error)))?;
         Ok(Self { config, store, book, world })

@@ -13,6 +13,7 @@ use sealift_engine::ports::log::Log;
 use crate::{
     promotion_keys,
     report::style::{ColorChoice, Style, Surroundings},
+    writer_key,
 };
 
 /// A stream that several parts of a command may write to.
@@ -75,10 +76,11 @@ impl Shell {
         self.variables.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
-    /// The variables for commands of others, such as checks: all but the key that promotions are attested with.
+    /// The variables for commands of others, such as checks: all but the keys that sign for this run.
     pub fn variables_for_others(&self) -> BTreeMap<String, String> {
         let mut variables = self.variables.clone();
         variables.remove(promotion_keys::VARIABLE);
+        variables.remove(writer_key::VARIABLE);
         variables
     }
 

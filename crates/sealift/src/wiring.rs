@@ -13,6 +13,7 @@ use sealift_domain::{
 };
 use sealift_drivers::{compose::ComposeDriver, process::ProcessDriver};
 use sealift_engine::{
+    book,
     ports::{
         driver::Driver,
         evidence::{EvidenceReader, Found},
@@ -38,6 +39,7 @@ use crate::{
     promotion_keys::PromotionKeys,
     shell::Shell,
     system::{SystemClock, ThisHost},
+    writer_key,
 };
 
 /// The hidden subcommand under which this program is the process driver's agent.
@@ -119,6 +121,16 @@ pub fn sources() -> Arc<dyn Sources> {
 /// What checks signatures of people.
 pub fn signatures() -> Arc<dyn Signatures> {
     Arc::new(SshSignatures)
+}
+
+/// What a log is verified with, and written: persons' signatures, writers' keys, and the policy of the configuration.
+pub fn trust(shell: &Shell, config: &Config) -> Result<book::Trust, Diagnostic> {
+    let writer = writer_key::of(shell, config)?;
+    Ok(book::Trust {
+        writer: Some(Arc::new(writer)),
+        signatures: Some(signatures()),
+        policy: Some(config.policy.clone()),
+    })
 }
 
 /// A client for all registries, with the credentials and the proxies of this account.

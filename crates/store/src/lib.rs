@@ -18,3 +18,4 @@ pub mod note;
 pub mod record;
 pub mod sqlite;
 pub mod tile;
+pub mod writer;

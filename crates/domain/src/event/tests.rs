@@ -37,7 +37,7 @@ fn signed(who: &str) -> Vec<Digest> {
 }
 
 /// One event of each kind, with what it refers to.
-fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
+pub(crate) fn events() -> Vec<(&'static str, Event, Vec<Digest>)> {
     let environment = || "staging".parse::<EnvironmentName>().unwrap();
     let scope = || HoldScope::Environment(environment());
     let reason = || "because".to_owned();

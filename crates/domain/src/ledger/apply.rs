@@ -11,6 +11,7 @@ use crate::{
         DatabaseRecorded, DeploymentRecorded, Event, LeaseReleased, LeaseTaken, PromotionChanged, VerificationRecorded,
     },
     freeze::{Hold, HoldScope},
+    name::EnvironmentName,
     promotion::{
         Done, Ended, IllegalEvent, Kind, PAST_DATABASE, Promotion, PromotionEvent, PromotionId, Stage, Status, Step,
         refused_to_switch,
@@ -57,6 +58,16 @@ pub enum IllegalEntry {
     /// A snapshot differs from the fold of what stands before it.
     #[error("the snapshot at index {0} is not the fold of the entries before it")]
     ForeignSnapshot(u64),
+    /// A fact about an environment comes from somebody else than its writer.
+    #[error("`{kind}` is a fact about {} and counts only from its writer key: {}", names(environments), found(by.as_ref()))]
+    ForeignWriter {
+        /// Whose keys may write it: of any of these environments.
+        environments: Vec<EnvironmentName>,
+        /// What the entry is.
+        kind: String,
+        /// Whose writer signed it, if one did.
+        by: Option<EnvironmentName>,
+    },
     /// Entries must be applied in order, from the beginning or from a snapshot.
     #[error("entry {index} cannot follow after {size} entries")]
     OutOfOrder {
@@ -65,6 +76,15 @@ pub enum IllegalEntry {
         /// What was folded.
         size: u64,
     },
+}
+
+fn names(environments: &[EnvironmentName]) -> String {
+    let names: Vec<&str> = environments.iter().map(EnvironmentName::as_str).collect();
+    names.join(" or ")
+}
+
+fn found(by: Option<&EnvironmentName>) -> String {
+    by.map_or("no writer signed the entry".to_owned(), |by| format!("the writer of {by} signed the entry"))
 }
 
 /// Where an entry stands, for what its event leaves in the ledger.
@@ -84,11 +104,25 @@ impl Ledger {
         Ok(Self { size: index + 1, ..snapshot })
     }
 
-    /// Folds entry `index` with its time, the digest of its body and its event. On error nothing has changed.
+    /// Folds entry `index`, which no writer signed, with its time, the digest of its body and its event. On error nothing has changed.
     pub fn apply(&mut self, index: u64, time: Timestamp, body: Digest, event: Event) -> Result<(), IllegalEntry> {
+        self.apply_by(index, time, body, event, None)
+    }
+
+    /// The same where a writer may have signed it: the environment of that writer's key in the policy in force, after the signature
+    /// was verified.
+    pub fn apply_by(
+        &mut self,
+        index: u64,
+        time: Timestamp,
+        body: Digest,
+        event: Event,
+        writer: Option<&EnvironmentName>,
+    ) -> Result<(), IllegalEntry> {
         if index != self.size {
             return Err(IllegalEntry::OutOfOrder { index, size: self.size });
         }
+        self.check_writer(&event, writer)?;
         self.take(At { index, time, body }, event)?;
         self.size += 1;
         Ok(())
@@ -146,7 +180,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn environment(&mut self, name: &crate::name::EnvironmentName) -> &mut EnvironmentRecord {
+    fn environment(&mut self, name: &EnvironmentName) -> &mut EnvironmentRecord {
         self.environments.entry(name.clone()).or_default()
     }
 
@@ -173,7 +207,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn nothing_runs(&self, environment: &crate::name::EnvironmentName) -> Result<(), IllegalEntry> {
+    fn nothing_runs(&self, environment: &EnvironmentName) -> Result<(), IllegalEntry> {
         match self.running_promotion(environment) {
             Some(running) => Err(IllegalEntry::Held { environment: environment.to_string(), other: running.id }),
             None => Ok(()),

@@ -9,6 +9,7 @@ mod lease;
 mod number_keys;
 mod outbox;
 mod proposals;
+mod writers;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,6 +21,7 @@ pub use environment::{EnvironmentRecord, Live, Past};
 pub use lease::Lease;
 pub use outbox::{Notice, Outbox};
 pub use proposals::Proposal;
+pub use writers::About;
 
 use crate::{
     approval::{Registered, Voters},

@@ -25,6 +25,7 @@ fn environment(from: Option<&str>, components: &[&str]) -> Environment {
         verify: Vec::new(),
         rollback: RollbackRule::default(),
         attest: None,
+        writer: Vec::new(),
     }
 }
 
@@ -322,4 +323,36 @@ fn every_change_changes_the_digest() {
         let same = digests.insert(policy.digest(), what);
         assert_eq!(same, None, "{what} has the digest of another change");
     }
+}
+
+#[test]
+fn a_writer_key_speaks_for_one_environment() {
+    let key = |text: &str| text.parse::<WriterKey>().unwrap();
+    let first = "shop/dev+11111111+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    let with = |dev: &[&str], staging: &[&str]| {
+        let mut policy = policy();
+        for (at, keys) in [("dev", dev), ("staging", staging)] {
+            policy.environments.get_mut(&name(at)).unwrap().writer = keys.iter().map(|text| key(text)).collect();
+        }
+        policy
+    };
+    let other = "shop/staging+22222222+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TX";
+    let good = with(&[first], &[other]);
+    assert_eq!(good.validate(), Ok(()));
+    assert_eq!(good.writer("22222222"), Some((&name("staging"), &key(other))));
+    assert_eq!((good.writer("33333333"), good.has_writers(), policy().has_writers()), (None, true, false));
+    let renamed = "shop/staging+22222222+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    let same_id = "shop/staging+11111111+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TX";
+    for shared in [first, renamed, same_id] {
+        let refused = with(&[first], &[shared]).validate().unwrap_err();
+        assert!(matches!(refused, PolicyError::SharedWriter { .. }), "{shared}: {refused}");
+        let refused = with(&[first, shared], &[]).validate().unwrap_err();
+        assert!(matches!(refused, PolicyError::WriterTwice { .. }), "{shared}: {refused}");
+    }
+    let (last, first): (Vec<_>, Vec<_>) = (good.last().collect(), good.first().collect());
+    assert_eq!((last, first), (vec![&name("production")], vec![&name("dev")]));
+    assert!(
+        !serde_json::to_string(&policy()).unwrap().contains("writer"),
+        "policies without writers keep their digest"
+    );
 }

@@ -91,6 +91,24 @@ pub enum PolicyError {
     /// Two people share a key, so that one could sign as two.
     #[error("`{0}` and `{1}` have the same SSH key: two persons need two keys")]
     SharedKey(PersonId, PersonId),
+    /// Two environments take facts from one key, so that either could write those of the other.
+    #[error("environments `{other}` and `{environment}` have the same writer key, {key}: each needs a key of its own")]
+    SharedWriter {
+        /// The second environment.
+        environment: EnvironmentName,
+        /// The first.
+        other: EnvironmentName,
+        /// The id of the key.
+        key: String,
+    },
+    /// A key is named twice.
+    #[error("environment `{environment}` names the writer key {key} twice")]
+    WriterTwice {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The id of the key.
+        key: String,
+    },
 }
 
 impl Policy {
@@ -102,6 +120,7 @@ impl Policy {
             self.validate_exceptions(name, environment)?;
             validate_zones(name, environment)?;
         }
+        self.validate_writers()?;
         self.validate_keys()
     }
 

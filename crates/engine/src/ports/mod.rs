@@ -14,3 +14,4 @@ pub mod probe;
 pub mod registry;
 pub mod signature;
 pub mod source;
+pub mod writer;

@@ -12,3 +12,4 @@ mod steps;
 mod still;
 mod stubs;
 mod waiting;
+mod writers;

@@ -33,7 +33,8 @@ use sealift_domain::{
     undo::Observed,
 };
 use sealift_engine::{
-    book::Book,
+    book::{Book, Trust as BookTrust},
+    error::EngineError,
     init,
     ports::{
         attest::{Attestor, Opened, Signed},
@@ -560,6 +561,8 @@ pub(crate) struct Stage {
     pub(crate) gone: Arc<Mutex<BTreeSet<String>>>,
     log: Arc<SqliteLog>,
     salts: Arc<Counting>,
+    /// Whom a run believes, and what it signs with; nothing unless a test says so.
+    pub(crate) trust: Mutex<BookTrust>,
     _directory: tempfile::TempDir,
 }
 
@@ -585,6 +588,7 @@ fn rules(from: Option<&str>, repository: &str) -> Environment {
         verify: serde_json::from_str(r#"[{"http": "http://x/"}, {"availability": "http://x/"}]"#).unwrap(),
         rollback: RollbackRule::default(),
         attest: None,
+        writer: Vec::new(),
     }
 }
 
@@ -623,6 +627,7 @@ impl Stage {
             gone: Arc::default(),
             log,
             salts: Arc::new(Counting(AtomicU64::new(0))),
+            trust: Mutex::default(),
             _directory: directory,
         };
         init::first(&stage.book().await, policy, BTreeMap::new()).await.unwrap();
@@ -631,8 +636,18 @@ impl Stage {
 
     /// A reader and writer of its own, as another run of the program has.
     pub(crate) async fn book(&self) -> Book {
-        let log = Arc::new(Yielding(self.log.clone()));
-        Book::open(log, self.clock.clone(), self.salts.clone(), "tester".into()).await.unwrap()
+        let trust = self.trust.lock().unwrap().clone();
+        self.book_on(Arc::new(Yielding(self.log.clone())), trust).await.unwrap()
+    }
+
+    /// The same on another view of the log, with other trust.
+    pub(crate) async fn book_on(&self, log: Arc<dyn Log>, trust: BookTrust) -> Result<Book, EngineError> {
+        Book::open_with(log, self.clock.clone(), self.salts.clone(), "tester".into(), trust).await
+    }
+
+    /// The log itself, for those who have its key.
+    pub(crate) fn log(&self) -> Arc<SqliteLog> {
+        self.log.clone()
     }
 
     pub(crate) fn world(&self, run: &str) -> World {
@@ -687,11 +702,7 @@ impl Stage {
         self.run_as("run", id).await.unwrap()
     }
 
-    pub(crate) async fn run_as(
-        &self,
-        run: &str,
-        id: PromotionId,
-    ) -> Result<Status, sealift_engine::error::EngineError> {
+    pub(crate) async fn run_as(&self, run: &str, id: PromotionId) -> Result<Status, EngineError> {
         let (book, world) = (self.book().await, self.world(run));
         Worker::new(&book, &world, &(), RunOptions::default()).run(id).await
     }

@@ -37,6 +37,7 @@ pub(super) async fn get(
     let mut child = Command::new(&program)
         .arg("get")
         .env_remove("SEALIFT_PROMOTION_KEY")
+        .env_remove("SEALIFT_WRITER_KEY")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

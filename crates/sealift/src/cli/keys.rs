@@ -1,7 +1,10 @@
 //! `sealift keys`
 
+mod writer;
+
 use std::path::{Path, PathBuf};
 
+use sealift_domain::name::EnvironmentName;
 use sealift_evidence::public_key::PublicKey;
 use serde_json::json;
 
@@ -11,12 +14,13 @@ use crate::{
     diagnostic::{Diagnostic, catalogue::Exit},
     failure, promotion_keys, session,
     shell::Shell,
+    writer_key,
 };
 
-/// The key that promotions are attested with
+/// The keys that promotions are attested with, and that facts about an environment are written with
 #[derive(clap::Subcommand)]
 pub enum Args {
-    /// Make a key: the private half for you alone, and the public half beside the configuration
+    /// Make a promotion key: the private half for you alone, and the public half beside the configuration
     Generate {
         /// The file of the private half; by default `promotion.key` beside the log.
         #[arg(long, value_name = "FILE")]
@@ -24,13 +28,23 @@ pub enum Args {
     },
     /// Show which keys are at hand, and which environments take them
     Show,
-    /// Make a further key, and say how to replace the one that is in use
+    /// Make a further promotion key, and say how to replace the one that is in use
     ///
     /// For as long as images are deployed that the old key attested, the policy takes both.
     Rotate {
         /// The file of the new private half.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Make a writer key for an environment, and say where its halves belong
+    ///
+    /// Facts about an environment with such a key are accepted only from who has it.
+    Writer {
+        /// The environment.
+        environment: EnvironmentName,
+        /// The file of the private half; by default `writer-ENVIRONMENT.key` beside the log.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
 }
 
@@ -39,6 +53,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         Args::Generate { out } => generate(out, global, shell),
         Args::Show => show(global, shell),
         Args::Rotate { out } => rotate(&out, global, shell),
+        Args::Writer { environment, out } => writer::make(&environment, out, global, shell),
     }
 }
 
@@ -102,6 +117,7 @@ fn takers<'a>(config: &'a Config, key: &PublicKey) -> Vec<&'a str> {
 fn show(global: &Global, shell: &Shell) -> Ends {
     let config = session::configuration(shell, global)?;
     let keys = promotion_keys::PromotionKeys::of(shell, &config);
+    let writer = writer_key::of(shell, &config).map_err(|d| vec![d])?;
     if global.json() {
         let at_hand = keys.public();
         let at_hand = at_hand.iter().map(|key| {
@@ -109,6 +125,7 @@ fn show(global: &Global, shell: &Shell) -> Ends {
         });
         let value = json!({
             "schema_version": 1, "at_hand": at_hand.collect::<Vec<_>>(), "not_at_hand": keys.why_not(),
+            "writer": writer::shown(&writer, &config),
         });
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
@@ -122,6 +139,7 @@ fn show(global: &Global, shell: &Shell) -> Ends {
     for why in keys.why_not() {
         text.push_str(&format!("mind    {why}\n"));
     }
+    text.push_str(&writer::in_words(&writer, &config));
     shell.print(&text);
     Ok(Exit::Ok)
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{Ends, Global, check};
 use crate::{
+    config::Config,
     diagnostic::catalogue::Exit,
     failure,
     report::{
@@ -23,6 +24,7 @@ use crate::{
     },
     session::Session,
     shell::{Shell, style},
+    writer_key,
 };
 
 /// Show what a promotion would change, cost and need; nothing is written
@@ -99,10 +101,23 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             }
             None => {}
         }
+        if let Some(words) = writer(shell, &session.config, &args.to) {
+            text.push_str(&format!("  writer   {}\n", style.paint(Tone::Warn, &style.clean(&words))));
+        }
         text.push_str(&format!("  then     {}\n", then(&trial.next)));
         shell.print(&text);
     }
     Ok(if passed { Exit::Ok } else { Exit::GateRefused })
+}
+
+/// What stands against writing facts about the environment here, if something does.
+fn writer(shell: &Shell, config: &Config, to: &EnvironmentName) -> Option<String> {
+    let wanted = config.policy.environments.get(to).is_some_and(|rules| !rules.writer.is_empty());
+    let ours = writer_key::of(shell, config).ok()?;
+    if !wanted || writer_key::environment(&ours, &config.policy) == Some(to) {
+        return None;
+    }
+    Some(format!("the writer key of {to} is not at hand here [E0211]; asking and approving go without"))
 }
 
 fn change(before: &Option<String>, after: &str, to: &EnvironmentName, style: &Style) -> String {

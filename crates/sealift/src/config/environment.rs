@@ -18,7 +18,7 @@ use super::{
     fault::Fault,
     keys,
     node::{Entry, Node, Value},
-    verify,
+    verify, writer,
 };
 
 /// The keys of an environment.
@@ -37,6 +37,7 @@ pub(super) const KEYS: &[&str] = &[
     "verify",
     "rollback",
     "attest",
+    "writer",
 ];
 /// The keys of a component.
 pub(super) const COMPONENT_KEYS: &[&str] = &["image"];
@@ -109,6 +110,7 @@ fn environment(reader: &mut Reader, at: &Cursor<'_>, approval_wanted: bool) -> O
     let verify = verify::read(reader, at);
     let rollback = reader.optional(at, "rollback").unwrap_or_default();
     let attest = at.get("attest").and_then(|at| attest::rule(reader, &at));
+    let writer = at.get("writer").map(|at| writer::keys(reader, &at));
     // A wrong part was reported, and nobody will use the whole; reading goes on to report the others.
     let rules = Environment {
         from,
@@ -123,6 +125,7 @@ fn environment(reader: &mut Reader, at: &Cursor<'_>, approval_wanted: bool) -> O
         verify,
         rollback,
         attest,
+        writer: writer.flatten().unwrap_or_default(),
     };
     Some((rules, deploy))
 }

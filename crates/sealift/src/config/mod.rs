@@ -21,6 +21,7 @@ mod schema;
 mod secrets;
 mod store;
 mod verify;
+mod writer;
 
 use std::{
     collections::BTreeMap,
@@ -214,6 +215,9 @@ fn locate(root: &Cursor<'_>, error: &PolicyError) -> Fault {
         | PolicyError::NeverWaived { environment: name, .. }
         | PolicyError::UnknownGate { environment: name, .. } => environment(name, &["expedited"]),
         PolicyError::UnknownZone { environment: name, .. } => environment(name, &["freezes"]),
+        PolicyError::SharedWriter { environment: name, .. } | PolicyError::WriterTwice { environment: name, .. } => {
+            environment(name, &["writer"])
+        }
         PolicyError::SharedKey(_, second) => person(root, second),
     };
     found.unwrap_or_else(|| root.clone()).here(fault)

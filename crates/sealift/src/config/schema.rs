@@ -111,6 +111,14 @@ fn attest(generator: &mut SchemaGenerator) -> Value {
     schema
 }
 
+fn writer() -> Value {
+    let key = json!({"type": "string", "pattern": "^\\s*[^\\s+]+\\+[0-9a-fA-F]{8}\\+[A-Za-z0-9+/]{44}\\s*$"});
+    json!({
+        "anyOf": [key, {"type": "array", "items": key, "minItems": 1}],
+        "description": "The public key of who writes facts about this environment into the log; several while one is replaced.",
+    })
+}
+
 fn private_key() -> Value {
     let description = "The private key that promotions are attested with, a PEM file relative to this one; `$SEALIFT_PROMOTION_KEY` and \
          `promotion.key` beside the log are found without it.";
@@ -176,6 +184,7 @@ fn environment(generator: &mut SchemaGenerator) -> Value {
         },
         "rollback": described(of::<RollbackRule>(generator), "How to go back."),
         "attest": attest(generator),
+        "writer": writer(),
     });
     let mut schema = object(properties, &["verify"]);
     schema["oneOf"] = json!([{"required": ["image"]}, {"required": ["components"]}]);

@@ -7,9 +7,10 @@ use super::{
 };
 use crate::diagnostic::catalogue::code;
 
-/// How tokens of widely used services begin, by the documentation of their makers, and private keys (RFC 7468).
+/// How tokens of widely used services begin, by the documentation of their makers, and private keys (RFC 7468, c2sp.org/signed-note).
 const BEGINNINGS: &[&str] = &[
     "-----BEGIN ",
+    "PRIVATE+KEY+",
     "whsec_",
     "ghp_",
     "gho_",

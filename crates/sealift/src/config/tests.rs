@@ -350,6 +350,57 @@ fn impossible_policies_are_shown_at_their_environment() {
     insta::assert_snapshot!("shared_key", refused(&good().replace("environments:\n  staging", &shared)));
 }
 
+/// One public key, made by another implementation of the format, under two names.
+const WRITER: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+const RENAMED: &str = "elsewhere+aac8488a+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+
+/// The example with these lines under staging and production.
+fn with_writers(staging: &str, production: &str) -> String {
+    let text = good().replace("  staging:\n", &format!("  staging:\n    {staging}\n"));
+    text.replace("  production:\n", &format!("  production:\n    {production}\n"))
+}
+
+#[test]
+fn a_writer_is_one_key_or_a_list_while_it_is_replaced() {
+    let key = sealift_store::key::SigningKey::generate("web/staging").unwrap().verifier().to_string();
+    let (one, several) = (format!("writer: \"{WRITER}\""), format!("writer: [\" {WRITER} \", \"{key}\"]"));
+    for (line, expected) in [(one, vec![WRITER]), (several, vec![WRITER, &key])] {
+        let text = with_writers(&line, "# none");
+        let config = parse(&text, "f").unwrap_or_else(|_| panic!("{}", refused(&text)));
+        let writers: Vec<String> = config.policy.writers().map(|(at, key)| format!("{at} {key}")).collect();
+        assert_eq!(writers, expected.iter().map(|key| format!("staging {key}")).collect::<Vec<_>>());
+    }
+    let without = parse(&good(), "f").map_err(|_| ()).unwrap().policy;
+    assert!(!without.has_writers());
+}
+
+#[test]
+fn what_is_no_writer_key_is_shown_where_it_stands() {
+    let mut shown = String::new();
+    for line in [
+        "writer: staging.pub",
+        "writer: []",
+        "writer: 7",
+        "writer: {key: x}",
+        &format!("writer: \"{}\"", WRITER.replace("c74f", "c74e")),
+        &format!("writer: [\"{WRITER}\", \"{WRITER}\"]"),
+    ] {
+        shown.push_str(&refused(&with_writers(line, "# none")));
+        shown.push('\n');
+    }
+    let same = format!("writer: \"{WRITER}\"");
+    shown.push_str(&refused(&with_writers(&same, &same)));
+    insta::assert_snapshot!("writers", shown);
+    // One key under two names is one key.
+    let renamed = refused(&with_writers(&same, &format!("writer: \"{RENAMED}\"")));
+    assert!(renamed.contains("have the same writer key"), "{renamed}");
+    let unknown = refused(&good().replace("  staging:\n", &format!("  staging:\n    writers: \"{WRITER}\"\n")));
+    assert!(unknown.contains("unknown key `writers`") && unknown.contains("`writer`"), "{unknown}");
+    let private = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+    let secret = refused(&with_writers(&format!("writer: \"{private}\""), "# none"));
+    assert!(secret.starts_with("error[E0109]") && !secret.contains("AYEKFALV"), "{secret}");
+}
+
 #[test]
 fn secrets_are_refused_and_never_repeated() {
     let text = good()

@@ -45,3 +45,4 @@ mod signature;
 mod webhook;
 mod who_asks;
 mod workflow;
+mod writers;

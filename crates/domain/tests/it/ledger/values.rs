@@ -152,6 +152,7 @@ fn environment_policy(from: Option<EnvironmentName>, approvals: u32) -> Environm
         rollback: RollbackRule::default(),
         // Histories with the one policy and with the other have promotions that attest and promotions that do not.
         attest: (approvals > 1).then(|| AttestRule { keys: vec![key()], legacy_att: false }),
+        writer: Vec::new(),
     }
 }
 
