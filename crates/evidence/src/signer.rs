@@ -95,6 +95,7 @@ impl Signer {
         // Without a file to sign it reads standard input and writes the signature to standard output.
         command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(key);
         command.env_remove("SEALIFT_PROMOTION_KEY").env_remove("SEALIFT_WRITER_KEY");
+        command.env_remove("SEALIFT_LOG_KEY").env_remove("SEALIFT_GIT_TOKEN");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(match self.dialogue {
             Dialogue::Terminal => Stdio::inherit(),
             Dialogue::Captured => Stdio::piped(),

@@ -44,6 +44,7 @@ impl Git {
         command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
         // Helpers of git's are programs of others, and no business of theirs is what this run signs with.
         command.env_remove("SEALIFT_PROMOTION_KEY").env_remove("SEALIFT_WRITER_KEY");
+        command.env_remove("SEALIFT_LOG_KEY").env_remove("SEALIFT_GIT_TOKEN");
         let verb = arguments.first().copied().unwrap_or_default();
         let ended = timeout(PATIENCE, command.output()).await;
         let ended = ended.map_err(|_| SourceError(format!("`git {verb}` took more than {} s", PATIENCE.as_secs())))?;

@@ -284,9 +284,12 @@ pub fn no_log_key(variable: &str) -> Diagnostic {
 
 /// There is no directory for copies of what lies elsewhere.
 pub fn no_cache(variable: &str) -> Diagnostic {
-    Diagnostic::new("E0101", "there is no directory to keep a copy of the log in: neither HOME nor XDG_CACHE_HOME is set")
-        .state(UNTOUCHED)
-        .next(format!("name one: `export {variable}=DIRECTORY`"))
+    Diagnostic::new(
+        "E0101",
+        "there is no directory to keep a copy of the log in: neither HOME nor XDG_CACHE_HOME is set",
+    )
+    .state(UNTOUCHED)
+    .next(format!("name one: `export {variable}=DIRECTORY`"))
 }
 
 /// A token for git is none.

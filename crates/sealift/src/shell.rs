@@ -13,6 +13,7 @@ use sealift_engine::ports::log::Log;
 use crate::{
     promotion_keys,
     report::style::{ColorChoice, Style, Surroundings},
+    wiring::stores,
     writer_key,
 };
 
@@ -78,10 +79,9 @@ impl Shell {
 
     /// The variables for commands of others, such as checks: all but the keys that sign for this run.
     pub fn variables_for_others(&self) -> BTreeMap<String, String> {
-        let mut variables = self.variables.clone();
-        variables.remove(promotion_keys::VARIABLE);
-        variables.remove(writer_key::VARIABLE);
-        variables
+        let own = [promotion_keys::VARIABLE, writer_key::VARIABLE, stores::KEY_VARIABLE, stores::TOKEN_VARIABLE];
+        let others = self.variables.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+        others.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// `path` as seen from the working directory.

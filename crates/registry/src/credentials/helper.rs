@@ -38,6 +38,8 @@ pub(super) async fn get(
         .arg("get")
         .env_remove("SEALIFT_PROMOTION_KEY")
         .env_remove("SEALIFT_WRITER_KEY")
+        .env_remove("SEALIFT_LOG_KEY")
+        .env_remove("SEALIFT_GIT_TOKEN")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

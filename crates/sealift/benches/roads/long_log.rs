@@ -48,6 +48,8 @@ const BEGAN: &str = "2026-01-02T00:00:00Z";
 
 /// Hours between two releases.
 const HOURS: i64 = 2;
+/// Where the configuration of the place has its log.
+const STORE: &str = ".sealift/log.sqlite";
 
 /// Writes a log of at least `entries` entries.
 pub(crate) async fn build(place: &Place, entries: u64) -> Result<LongLog, Failed> {
@@ -57,7 +59,7 @@ pub(crate) async fn build(place: &Place, entries: u64) -> Result<LongLog, Failed
     std::fs::write(directory.join("sealift.yaml"), &yaml)?;
     let config =
         Config::parse(&yaml, "sealift.yaml", &place.directory).map_err(|_| "the configuration cannot be read")?;
-    let log = wiring::stores::create_log(&directory.join(&config.store), "hello.sealift").map_err(|_| "no log")?;
+    let log = wiring::stores::create_log(&directory.join(STORE), "hello.sealift").map_err(|_| "no log")?;
     let clock = Arc::new(TurnedClock::from(BEGAN.parse()?));
     let book = Book::open(log, clock.clone(), Arc::new(SystemEntropy), "bench".to_owned()).await?;
     init::first(&book, config.policy.clone(), std::collections::BTreeMap::new()).await?;

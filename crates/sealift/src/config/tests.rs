@@ -104,7 +104,7 @@ fn the_example_is_read() {
     assert_eq!(process.listen.address().port(), 8081);
     assert_eq!(config.registries.plain_http, ["registry.local:5000"]);
     assert_eq!(config.registries.mirrors["docker.io"], ["mirror.local:5000", "mirror.acme.dev"]);
-    assert_eq!(config.store, PathBuf::from("state/log.sqlite"));
+    assert_eq!(config.store, Store::Sqlite("state/log.sqlite".into()));
     let at = config.spans.locate("environments.production.gates.soak").unwrap();
     assert_eq!((at.file.as_str(), at.line, at.column), ("sealift.yaml", 23, 7));
     assert_eq!(config.spans.locate("environments.production.gates.sbom"), None);

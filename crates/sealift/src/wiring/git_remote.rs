@@ -6,6 +6,7 @@ use sealift_engine::ports::large_objects::LargeObjects;
 use sealift_registry::objects::ObjectRepository;
 use sealift_store::git::{GitOptions, Remote, Token};
 
+use super::stores::TOKEN_VARIABLE;
 use crate::{
     config::{Config, GitStore},
     diagnostic::Diagnostic,
@@ -13,21 +14,36 @@ use crate::{
     shell::Shell,
 };
 
-/// The environment variable with the token for a remote over HTTPS.
-pub const TOKEN_VARIABLE: &str = "SEALIFT_GIT_TOKEN";
 /// The environment variable with a checkpoint that was kept elsewhere.
-pub const CHECKPOINT_VARIABLE: &str = "SEALIFT_CHECKPOINT";
+const CHECKPOINT_VARIABLE: &str = "SEALIFT_CHECKPOINT";
 /// The environment variable with the directory for copies of what lies elsewhere.
 const CACHE_VARIABLE: &str = "SEALIFT_CACHE";
 /// What git and ssh need of the surroundings, and what people set for them.
 const FOR_GIT: [&str; 20] = [
-    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH", "GIT_SSH_COMMAND",
-    "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY",
-    "http_proxy", "NO_PROXY", "no_proxy", "GIT_CONFIG_GLOBAL",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "XDG_CONFIG_HOME",
+    "SSH_AUTH_SOCK",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "GIT_CONFIG_GLOBAL",
 ];
 
 /// The remote that a configuration names, and how this account reaches it.
-pub fn of(shell: &Shell, config: &Config, git: &GitStore) -> Result<(Remote, GitOptions), Diagnostic> {
+pub(super) fn of(shell: &Shell, config: &Config, git: &GitStore) -> Result<(Remote, GitOptions), Diagnostic> {
     let remote: Remote = git.url.parse().map_err(|why| failure::remote(&why))?;
     let large = git.large_objects.as_ref().map(|repository| {
         let client = super::client(shell, config.registries.clone())?;

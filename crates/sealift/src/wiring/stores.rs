@@ -11,7 +11,6 @@ use sealift_store::{
     git::GitLog,
     key::{Keyring, SigningKey, VerifierKey},
     key_file,
-    record::Commits,
     sqlite::SqliteLog,
 };
 
@@ -25,6 +24,8 @@ use crate::{
 
 /// The environment variable with the private key of the log, in the form of its file.
 pub const KEY_VARIABLE: &str = "SEALIFT_LOG_KEY";
+/// The environment variable with the token for a remote over HTTPS.
+pub const TOKEN_VARIABLE: &str = "SEALIFT_GIT_TOKEN";
 /// The name of the key files in the state directory, where the log is no file that they could lie beside.
 const KEY_NAME: &str = "log";
 
@@ -51,14 +52,6 @@ impl Opened {
         match self {
             Self::Sqlite(_) => None,
             Self::Git(log) => Some(log.clone()),
-        }
-    }
-
-    /// The log as it is copied between stores.
-    pub fn commits(&self) -> &dyn Commits {
-        match self {
-            Self::Sqlite(log) => log.as_ref(),
-            Self::Git(log) => log.as_ref(),
         }
     }
 
@@ -174,12 +167,7 @@ fn branch_keys(shell: &Shell, files: &KeyFiles, git: &GitStore) -> Result<Keyrin
 }
 
 /// The public key of a log that is about to be made on a branch. Its private one is made, named `origin`, unless it is at hand.
-pub fn key_of_branch(
-    shell: &Shell,
-    directory: &Path,
-    store: &Store,
-    origin: &str,
-) -> Result<VerifierKey, Diagnostic> {
+pub fn key_of_branch(shell: &Shell, directory: &Path, store: &Store, origin: &str) -> Result<VerifierKey, Diagnostic> {
     let files = KeyFiles::of_store(directory, store);
     let key = files.secret(shell)?.map_or_else(|| files.make(origin), Ok)?;
     Ok(key.verifier().clone())

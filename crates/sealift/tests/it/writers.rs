@@ -81,7 +81,7 @@ impl Written {
 
     /// Appends that staging found a release well, signed with a key, as whoever has the log's key could.
     fn forge(&self, digest: Digest, secret: &str) -> u64 {
-        let log = wiring::open_log(&self.place.path(".sealift/log.sqlite")).unwrap();
+        let log = wiring::stores::open_log(&self.place.path(".sealift/log.sqlite")).unwrap();
         let key = WriterKeys::new(Some(SigningKey::from_text(secret.trim()).unwrap()));
         self.place.block_on(async {
             let head = log.head().await.unwrap();

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    remote::{SSH, HTTPS, Transport},
+    remote::{HTTPS, SSH, Transport},
     team::{Runner, Secrets, Team},
 };
 use crate::{place::Ran, real};

@@ -137,7 +137,8 @@ fn no_secret_is_said_shown_in_a_process_list_or_left_on_the_disk() {
     for secret in [WRITES, &basic, &team.log_key] {
         assert!(!lines.contains(secret), "in a command line");
         assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "said: {ran:?}");
-        let found = std::process::Command::new("grep").args(["-rlF", "--", secret]).arg(runner.path("")).output().unwrap();
+        let found =
+            std::process::Command::new("grep").args(["-rlF", "--", secret]).arg(runner.path("")).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&found.stdout), "", "on the disk");
     }
 }
