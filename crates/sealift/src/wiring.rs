@@ -162,6 +162,7 @@ pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
         sources: sources(),
         clock: Arc::new(SystemClock),
         host: Arc::new(ThisHost::new()),
+        inbox: None,
     })
 }
 

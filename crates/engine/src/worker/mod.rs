@@ -29,7 +29,9 @@ use crate::{
     book::{Book, Decision, Draft, Ground},
     decide::promotion,
     error::EngineError,
-    gather, judge, keep, meter, outbox, places,
+    gather,
+    inbox::{self, Taken},
+    judge, keep, meter, outbox, places,
     ports::driver::{Deployment, Driver},
     progress::{Observer, Progress},
     request::change,
@@ -148,6 +150,7 @@ impl<'a> Worker<'a> {
     /// Judges the gates on what is so now, and commits what follows. With an admission comes the lease.
     async fn judge(&self, id: PromotionId) -> Result<(), EngineError> {
         let began = self.world.clock.now();
+        self.take_in().await?;
         let ledger = self.book.ledger().await?;
         let gathered = gather::gather(self.book, self.world, &ledger, promotion(&ledger, id)?).await?;
         let on_host = silent::rests_on_host(self.world, &ledger, promotion(&ledger, id)?, &gathered).await?;
@@ -188,6 +191,16 @@ impl<'a> Worker<'a> {
             self.report_judgement(gates, &next, began);
         }
         outbox::deliver(self.book, self.world, outbox::Effort::Once).await
+    }
+
+    /// Takes what people handed in who cannot write to the log. Who took an approval back there must be heard too.
+    async fn take_in(&self) -> Result<(), EngineError> {
+        let Some(inbox) = &self.world.inbox else { return Ok(()) };
+        let taken = inbox::take_in(self.book, self.world.signatures.as_ref(), inbox.as_ref()).await?;
+        if !taken.is_empty() {
+            self.observer.on(&Progress::TakenIn { statements: taken.iter().map(Taken::in_words).collect() });
+        }
+        Ok(())
     }
 
     fn judged(

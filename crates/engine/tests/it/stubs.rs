@@ -42,6 +42,7 @@ use sealift_engine::{
         driver::{Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
         evidence::{EvidenceReader, Found},
         host::Host,
+        inbox::Inbox,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
         probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
@@ -560,6 +561,8 @@ pub(crate) struct Stage {
     pub(crate) gone: Arc<Mutex<BTreeSet<String>>>,
     log: Arc<SqliteLog>,
     salts: Arc<Counting>,
+    /// Where people hand in what they signed; nowhere unless a test says so.
+    pub(crate) inbox: Mutex<Option<Arc<dyn Inbox>>>,
     _directory: tempfile::TempDir,
 }
 
@@ -623,6 +626,7 @@ impl Stage {
             gone: Arc::default(),
             log,
             salts: Arc::new(Counting(AtomicU64::new(0))),
+            inbox: Mutex::default(),
             _directory: directory,
         };
         init::first(&stage.book().await, policy, BTreeMap::new()).await.unwrap();
@@ -649,6 +653,7 @@ impl Stage {
             sources: Arc::new(NoSignatures),
             clock: self.clock.clone(),
             host: Arc::new(StubHost { run: run.into(), gone: self.gone.clone() }),
+            inbox: self.inbox.lock().unwrap().clone(),
         }
     }
 
