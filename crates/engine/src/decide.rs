@@ -199,6 +199,17 @@ pub(crate) fn draft(
     Ok(Draft { event: change(promotion.id, event), evidence })
 }
 
+/// Whether an approval or a rejection by this key would count, as far as a part of a ledger can tell.
+///
+/// # Errors
+/// Why it would not.
+pub fn would_count(ledger: &Ledger, statement: &ApprovalStatement, key: &str) -> Result<(), EngineError> {
+    let digest = statement.digest();
+    let proof = Proof::Sshsig { key: key.to_owned(), statement: digest, signature: digest };
+    let approval = Approval { statement: statement.clone(), proof, at: statement.issued_at, revoked: None };
+    check(ledger, promotion(ledger, statement.promotion)?, &approval)
+}
+
 /// Whether a decision would count now.
 fn check(ledger: &Ledger, promotion: &Promotion, approval: &Approval) -> Result<(), EngineError> {
     let wrong =

@@ -246,6 +246,10 @@ impl<'a> Worker<'a> {
             }
         };
         let took = Period::between(began, self.world.clock.now());
+        if !step.touches_live() {
+            // Once it is committed that the switch is next, nobody can take an approval back any more.
+            self.take_in().await?;
+        }
         self.commit_step(promotion.id, step, outcome, (took, cost)).await
     }
 
