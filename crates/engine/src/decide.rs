@@ -132,7 +132,8 @@ pub async fn hand_in(book: &Book, signatures: &dyn Signatures, signed: &Signed) 
     let stored = book.object(Digest::of(&signed.statement)).await?.is_some();
     let again = book
         .commit(|ground| {
-            if taken_before(ground.ledger, &statement, stored)? {
+            let signer = places::policy(ground.ledger)?.owner_of_key(signer_key(&proof)).map(|(who, _)| who);
+            if signer == Some(&statement.approver) && taken_before(ground.ledger, &statement, stored)? {
                 return Ok(Decision::nothing(true));
             }
             let draft = draft(ground, (&statement, &proof), signed.objects())?;
@@ -140,6 +141,14 @@ pub async fn hand_in(book: &Book, signatures: &dyn Signatures, signed: &Signed) 
         })
         .await?;
     Ok(HandedIn { statement, again })
+}
+
+/// The key behind a proof; of no other kind is there one.
+fn signer_key(proof: &Proof) -> &str {
+    match proof {
+        Proof::Sshsig { key, .. } => key,
+        _ => "",
+    }
 }
 
 /// The statement, with the proof that whoever has the key signed it.

@@ -14,6 +14,7 @@ use sealift_domain::{
     approval::{APPROVAL_NAMESPACE, Binding},
     digest::Digest,
     event::Event,
+    gate::Judged,
     ledger::{EnvironmentRecord, Ledger, Live},
     policy::Policy,
     promotion::{Kind, Promotion, PromotionId, Stage, Wait},
@@ -32,6 +33,8 @@ pub const MAX_ANSWER: usize = crate::ports::inbox::MAX_STATEMENT;
 const MAX_PIECE: usize = 256 << 10;
 /// All pieces together, in bytes.
 const MAX_PIECES: usize = 2 << 20;
+/// What is told of the gates: a digest of what each rests on is bound, and nothing else of it.
+pub const VERDICTS: &str = "the verdicts in words, and the gates that rest on no evidence";
 /// The version of both forms.
 const VERSION: u32 = 1;
 
@@ -278,7 +281,8 @@ fn agrees(request: &Request, ledger: &Ledger) -> Result<(), EngineError> {
     {
         return wrong("its promotion is another than the one that would be signed");
     }
-    if !decide::takes_decisions(promotion) || waits_until(promotion) != Some(request.lapses_at) {
+    let admits = !promotion.judged.is_empty() && promotion.judged.iter().all(Judged::admits);
+    if !admits || !decide::takes_decisions(promotion) || waits_until(promotion) != Some(request.lapses_at) {
         return wrong("its promotion does not wait for approval");
     }
     if request.comment != comment::wanted(ledger, promotion)? {
@@ -311,8 +315,7 @@ fn what_is_told(request: &Request) -> Result<Vec<&'static str>, EngineError> {
             _ => all_bound = false,
         }
     }
-    let mut told =
-        vec!["what is live now, and what it was started from", "who asked, when and why", "the words of each verdict"];
+    let mut told = vec!["what is live now, and what it was started from", "who asked, when and why", VERDICTS];
     if !all_bound {
         told.insert(0, "the version and the commit");
     }

@@ -79,6 +79,8 @@ impl<'a> Worker<'a> {
 
     async fn go_on(&self, id: PromotionId) -> Result<Status, EngineError> {
         self.announce(id).await?;
+        // Before anything else: what was handed in in time must not be too late because nobody took it in.
+        self.take_in().await?;
         // A pending promotion is judged anew in every run: what it waits for may have come, or gone.
         let mut fresh = true;
         loop {
@@ -91,6 +93,7 @@ impl<'a> Worker<'a> {
                 Intent::Await(_) if fresh => self.judge(id).await?,
                 Intent::Await(Wait::Condition { until, .. }) if self.options.wait => {
                     self.world.clock.sleep(Period::between(self.world.clock.now(), *until)).await;
+                    self.take_in().await?;
                     self.judge(id).await?;
                 }
                 Intent::Await(wait) => {
@@ -150,7 +153,6 @@ impl<'a> Worker<'a> {
     /// Judges the gates on what is so now, and commits what follows. With an admission comes the lease.
     async fn judge(&self, id: PromotionId) -> Result<(), EngineError> {
         let began = self.world.clock.now();
-        self.take_in().await?;
         let ledger = self.book.ledger().await?;
         let gathered = gather::gather(self.book, self.world, &ledger, promotion(&ledger, id)?).await?;
         let on_host = silent::rests_on_host(self.world, &ledger, promotion(&ledger, id)?, &gathered).await?;
