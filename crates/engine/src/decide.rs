@@ -215,8 +215,35 @@ pub(crate) fn draft(
 pub fn would_count(ledger: &Ledger, statement: &ApprovalStatement, key: &str) -> Result<(), EngineError> {
     let digest = statement.digest();
     let proof = Proof::Sshsig { key: key.to_owned(), statement: digest, signature: digest };
-    let approval = Approval { statement: statement.clone(), proof, at: statement.issued_at, revoked: None };
-    check(ledger, promotion(ledger, statement.promotion)?, &approval)
+    would_count_by(ledger, (statement, proof), statement.issued_at)
+}
+
+/// Whether a signed decision would be accepted now, for who cannot accept it and only hands it in.
+///
+/// # Errors
+/// Why it would not.
+pub fn verify(
+    ledger: &Ledger,
+    signatures: &dyn Signatures,
+    signed: &Signed,
+    now: Timestamp,
+) -> Result<ApprovalStatement, EngineError> {
+    let (statement, proof) = read(signatures, signed)?;
+    would_count_by(ledger, (&statement, proof), now)?;
+    Ok(statement)
+}
+
+fn would_count_by(
+    ledger: &Ledger,
+    (statement, proof): (&ApprovalStatement, Proof),
+    at: Timestamp,
+) -> Result<(), EngineError> {
+    let promotion = promotion(ledger, statement.promotion)?;
+    let approval = Approval { statement: statement.clone(), proof, at, revoked: None };
+    match statement.decision {
+        Verdict::Revoke => check_revocation(ledger, promotion, &approval),
+        Verdict::Approve | Verdict::Reject => check(ledger, promotion, &approval),
+    }
 }
 
 /// Whether a decision would count now.

@@ -5,7 +5,7 @@
 //! [`Opened::told`] names it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -212,9 +212,9 @@ async fn pieces(
         };
         let fits = |bytes: &Vec<u8>| bytes.len() <= MAX_PIECE.min(room);
         let Some(text) = bytes.filter(fits).and_then(|bytes| String::from_utf8(bytes).ok()) else { continue };
-        if !pieces.contains_key(&digest) {
+        if let Entry::Vacant(place) = pieces.entry(digest) {
             room -= text.len();
-            pieces.insert(digest, text);
+            place.insert(text);
         }
     }
     Ok(pieces)

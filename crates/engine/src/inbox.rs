@@ -5,7 +5,7 @@ use sealift_domain::{
     approval::{ApprovalStatement, Decision as Verdict, NotCounted},
     digest::Digest,
     ledger::Ledger,
-    name::PersonId,
+    name::{EnvironmentName, PersonId},
     promotion::{PromotionId, Stage},
 };
 
@@ -15,7 +15,7 @@ use crate::{
     decide::{self, HandedIn},
     error::EngineError,
     exchange, places,
-    ports::{inbox::Inbox, signature::Signatures},
+    ports::{inbox::Inbox, log::LogError, signature::Signatures},
 };
 
 /// What became of a statement that was handed in.
@@ -61,11 +61,17 @@ impl Taken {
 }
 
 /// Takes every statement of the inbox into the log that counts, the earliest first, and removes what is done with. One that does
-/// not count hinders no other.
+/// not count hinders no other. With `to`, statements on promotions to other environments are left alone: whoever works on one
+/// environment need not be able to write facts about another.
 ///
 /// # Errors
 /// The log or the inbox does not answer. Whatever was accepted until then is in the log.
-pub async fn take_in(book: &Book, signatures: &dyn Signatures, inbox: &dyn Inbox) -> Result<Vec<Taken>, EngineError> {
+pub async fn take_in(
+    book: &Book,
+    signatures: &dyn Signatures,
+    inbox: &dyn Inbox,
+    to: Option<&EnvironmentName>,
+) -> Result<Vec<Taken>, EngineError> {
     let mut files: Vec<(Digest, Result<Read, EngineError>)> = Vec::new();
     for (digest, bytes) in inbox.list().await? {
         files.push((digest, read(&bytes, signatures)));
@@ -73,6 +79,12 @@ pub async fn take_in(book: &Book, signatures: &dyn Signatures, inbox: &dyn Inbox
     // Who approves and takes it back meant it in that order.
     files.sort_by_key(|(digest, read)| (read.as_ref().ok().map(|read| read.statement.issued_at), *digest));
     let mut taken = Vec::new();
+    let ledger = book.ledger().await?;
+    let elsewhere = |read: &Read| {
+        let promotion = ledger.promotions.get(&read.statement.promotion);
+        promotion.is_some_and(|promotion| to.is_some_and(|to| promotion.to != *to))
+    };
+    files.retain(|(_, read)| !read.as_ref().is_ok_and(elsewhere));
     for (digest, read) in files {
         taken.push(match read {
             Ok(read) => take(book, signatures, digest, read).await?,
@@ -109,6 +121,7 @@ async fn take(
     let fate = match decide::hand_in(book, signatures, &signed).await {
         Ok(HandedIn { again: true, .. }) => Fate::Again,
         Ok(HandedIn { statement, again: false }) => Fate::Accepted(statement.decision),
+        Err(why @ EngineError::Log(LogError::TooLarge(_))) => Fate::Refused(why),
         // Not the fault of what was handed in.
         Err(
             why @ (EngineError::Log(_)

@@ -152,7 +152,7 @@ async fn attack_10_one_bad_statement_hinders_no_other_and_none_counts_that_shoul
     }
     let accepted = inbox.put(&file(&good, ANAS)).await.unwrap();
     let book = stage.book().await;
-    let taken = inbox::take_in(&book, &Named, inbox.as_ref()).await.unwrap();
+    let taken = inbox::take_in(&book, &Named, inbox.as_ref(), None).await.unwrap();
     assert_eq!((taken.len(), inbox.count()), (bad.len() + 1, 0));
     for (bytes, why) in &bad {
         let one = taken.iter().find(|taken| taken.digest == Digest::of(bytes)).unwrap();
@@ -165,7 +165,7 @@ async fn attack_10_one_bad_statement_hinders_no_other_and_none_counts_that_shoul
     // Once more the same: it is in the log already, and writes nothing.
     let size = book.ledger().await.unwrap().size;
     inbox.put(&file(&good, ANAS)).await.unwrap();
-    let again = inbox::take_in(&book, &Named, inbox.as_ref()).await.unwrap();
+    let again = inbox::take_in(&book, &Named, inbox.as_ref(), None).await.unwrap();
     assert!(matches!(again[0].fate, Fate::Again), "{again:?}");
     assert_eq!((book.ledger().await.unwrap().size, inbox.count()), (size, 0));
 }
@@ -183,7 +183,7 @@ async fn what_may_count_later_stays() {
     early.promotion = unjudged;
     inbox.put(&file(&early, ANAS)).await.unwrap();
     let book = stage.book().await;
-    let taken = inbox::take_in(&book, &NoSignatures, inbox.as_ref()).await.unwrap();
+    let taken = inbox::take_in(&book, &NoSignatures, inbox.as_ref(), None).await.unwrap();
     let ahead_stays =
         taken.iter().any(|taken| matches!(&taken.fate, Fate::Stays(why) if why.contains("in the future")));
     assert!(ahead_stays, "{taken:?}");
@@ -231,4 +231,15 @@ async fn a_rejection_that_was_handed_in_ends_the_promotion() {
     inbox.put(&file(&statement(&stage, id, Verdict::Reject, "no").await, ANAS)).await.unwrap();
     assert_eq!(stage.run(id).await, Status::Cancelled);
     assert_eq!(inbox.count(), 0);
+}
+
+#[tokio::test]
+async fn a_run_leaves_what_is_for_another_environment() {
+    let (stage, inbox, id) = waiting().await;
+    inbox.put(&file(&statement(&stage, id, Verdict::Approve, "n").await, ANAS)).await.unwrap();
+    stage.build(2).await;
+    let staging = stage.ask(Kind::Promote, 2, "staging").await;
+    assert_eq!(stage.run(staging).await, Status::Completed);
+    assert_eq!(inbox.count(), 1);
+    assert!(stage.book().await.ledger().await.unwrap().promotions[&id].approvals.is_empty());
 }

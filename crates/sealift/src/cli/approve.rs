@@ -177,10 +177,6 @@ async fn online(shell: &Shell, global: &Global, promotion: Option<PromotionId>, 
             .await
             .map_err(|e| one(failure::of_engine(e)))?;
     } else {
-        if decision != Decision::Revoke {
-            // Nobody answers whoever hands in, so what cannot count is not handed in.
-            decide::would_count(&ledger, &statement, &identity.key).map_err(|e| one(failure::of_engine(e)))?;
-        }
         import::hand_in(&session, &signed).await.map_err(one)?;
     }
     conclude(shell, global, &statement, (before, writes));

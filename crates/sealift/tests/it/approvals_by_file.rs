@@ -222,3 +222,26 @@ fn nothing_is_exported_of_what_does_not_wait() {
     let id = place.ledger().promotions.keys().last().unwrap().to_string();
     place.run(&["request", "export", &id]).ends(2).says("E0403");
 }
+
+#[test]
+fn what_is_waived_is_shown_and_signed_by_file_too() {
+    let place = Place::new();
+    let eve = format!("  - {{id: eve, ssh: \"{}\", roles: [platform-lead]}}\nenvironments:", place.public_key("eve"));
+    place.edit("environments:", &eve);
+    let rules = "    gates: {max_size: 100MB, soak: 1h}
+    expedited: {roles: [platform-lead], count: 2, waive: [soak], follow_up: 3d}";
+    place.edit("    gates: {max_size: 100MB, layers: required}", rules);
+    place.run(&["init"]).ends(0);
+    place.build("1.0.0");
+    place.to_staging();
+    place.request_by(&["promote", "--to", "production", "--expedited", "--reason", "CVE-2026-1"]);
+    place.run(&["request", "export", "--out", "request.json"]).ends(0);
+    for person in ["ana", "eve"] {
+        let answer = format!("{person}.json");
+        let shown = Machine::of(&place, person).answers(&place, "request.json", &answer);
+        shown.ends(0).says("WAIVED soak:").says("WAIVING soak").says("CVE-2026-1");
+    }
+    place.run(&["approve", "import", "ana.json", "eve.json"]).ends(0);
+    place.run(&["promote", "--to", "production"]).ends(0);
+    place.audited();
+}

@@ -11,6 +11,7 @@ use sealift_engine::{
     comment,
     decide::{self, HandedIn},
     exchange, outbox,
+    ports::clock::Clock,
 };
 use serde_json::json;
 
@@ -20,6 +21,7 @@ use crate::{
     failure, files,
     session::Session,
     shell::Shell,
+    system::SystemClock,
 };
 
 /// Take signed answers into the log, or a comment on GitHub
@@ -66,9 +68,8 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         shell.print(&format!("{}\n", json!({"schema_version": 1, "answers": results})));
     }
     if session.book.log().can_write() {
-        outbox::deliver(&session.book, &session.world, outbox::Effort::Full)
-            .await
-            .map_err(|e| vec![failure::of_engine(e)])?;
+        let delivered = outbox::deliver(&session.book, &session.world, outbox::Effort::Full).await;
+        wrong.extend(delivered.err().map(failure::of_engine));
     }
     if wrong.is_empty() {
         return Ok(Exit::Ok);
@@ -82,10 +83,7 @@ async fn of_answer(shell: &Shell, session: &Session, file: &Path) -> Result<Outc
     let bytes = files::read(shell, file, exchange::MAX_ANSWER)?;
     let signed = exchange::read_answer(&bytes).map_err(failure::of_engine)?;
     if !session.book.log().can_write() {
-        let statement = serde_json::from_slice::<ApprovalStatement>(&signed.statement)
-            .map_err(|why| failure::of_engine(sealift_engine::error::EngineError::Answer(why.to_string())))?;
-        hand_in(session, &signed).await?;
-        return Ok(Outcome::HandedIn(statement));
+        return hand_in(session, &signed).await.map(Outcome::HandedIn);
     }
     let taken = decide::hand_in(&session.book, session.world.signatures.as_ref(), &signed).await;
     taken.map(Outcome::Taken).map_err(failure::of_engine)
@@ -99,11 +97,16 @@ async fn of_comment(shell: &Shell, session: &Session, file: &Path) -> Result<Out
     comment::hand_in(&session.book, &bytes).await.map(Outcome::Taken).map_err(failure::of_engine)
 }
 
-/// Puts a statement where the next run that can write takes it in.
-pub(super) async fn hand_in(session: &Session, signed: &Signed) -> Result<(), Diagnostic> {
+/// Puts a statement where the next run that can write takes it in. Nobody answers whoever hands in, so what would not count now
+/// is not handed in.
+pub(super) async fn hand_in(session: &Session, signed: &Signed) -> Result<ApprovalStatement, Diagnostic> {
     let inbox = session.world.inbox.as_ref().ok_or_else(failure::read_only)?;
+    let ledger = session.ledger().await?;
+    let statement = decide::verify(&ledger, session.world.signatures.as_ref(), signed, SystemClock.now());
+    let statement = statement.map_err(failure::of_engine)?;
     let answer = exchange::answer(signed).map_err(failure::of_engine)?;
-    inbox.put(&answer).await.map(drop).map_err(|error| failure::of_log(&error))
+    inbox.put(&answer).await.map_err(|error| failure::of_log(&error))?;
+    Ok(statement)
 }
 
 /// Says what became of a file.

@@ -72,9 +72,8 @@ fn sign(
     let decided = (decision, reason);
     let statement = decide::statement(ledger, id, &identity.person, decided, SystemClock.now(), nonce())
         .map_err(failure::of_engine)?;
-    if decision != Decision::Revoke {
-        decide::would_count(ledger, &statement, &identity.key).map_err(failure::of_engine)?;
-    }
+    // Nobody answers whoever signs here, so what cannot count is not signed. Since when a key is in the policy, only the log tells.
+    decide::would_count(ledger, &statement, &identity.key).map_err(failure::of_engine)?;
     if !global.json() {
         let style = shell.err(false, global.color()).style();
         let definitions = definitions(opened);
