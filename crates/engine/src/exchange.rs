@@ -4,14 +4,17 @@
 //! from the policy, the judged gates and the definition that the file carries. What nothing binds is told by the file alone, and
 //! [`Opened::told`] names it.
 
+mod answer;
+
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
+pub use answer::{MAX_ANSWER, answer, read_answer};
 use jiff::Timestamp;
 use sealift_domain::{
-    approval::{APPROVAL_NAMESPACE, Binding},
+    approval::Binding,
     digest::Digest,
     event::Event,
     gate::Judged,
@@ -23,12 +26,10 @@ use sealift_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{act::Signed, book::Book, comment, decide, error::EngineError, judge, places, replay, world::World};
+use crate::{book::Book, comment, decide, error::EngineError, judge, places, replay, world::World};
 
 /// The largest request that is read, in bytes.
 pub const MAX_REQUEST: usize = 8 << 20;
-/// The largest answer that is read, in bytes.
-pub const MAX_ANSWER: usize = crate::ports::inbox::MAX_STATEMENT;
 /// The largest piece of evidence, or definition, that travels with a request, in bytes.
 const MAX_PIECE: usize = 256 << 10;
 /// All pieces together, in bytes.
@@ -96,20 +97,6 @@ pub struct Opened {
     pub ledger: Ledger,
     /// What is shown of it and follows from nothing that is signed, in words.
     pub told: Vec<&'static str>,
-}
-
-/// A signed statement as it is handed in: JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AnswerFile {
-    /// The version of the form, 1.
-    sealift_answer: u32,
-    /// The SSHSIG namespace.
-    namespace: String,
-    /// The exact bytes that were signed.
-    statement: String,
-    /// The armoured signature.
-    signature: String,
 }
 
 /// Takes the request of a promotion that waits for approval out of the log.
@@ -323,41 +310,4 @@ fn what_is_told(request: &Request) -> Result<Vec<&'static str>, EngineError> {
         told.push("what becomes of the database");
     }
     Ok(told)
-}
-
-/// An answer as a file.
-pub fn answer(signed: &Signed) -> Result<Vec<u8>, EngineError> {
-    let text =
-        |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| EngineError::Answer("it is no text".to_owned()));
-    let file = AnswerFile {
-        sealift_answer: VERSION,
-        namespace: APPROVAL_NAMESPACE.to_owned(),
-        statement: text(&signed.statement)?,
-        signature: text(&signed.signature)?,
-    };
-    let mut bytes = serde_json::to_vec_pretty(&file).map_err(|why| EngineError::Answer(why.to_string()))?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-/// Reads an answer. Nothing of it is verified yet.
-///
-/// # Errors
-/// [`EngineError::Answer`].
-pub fn read_answer(bytes: &[u8]) -> Result<Signed, EngineError> {
-    if bytes.len() > MAX_ANSWER {
-        return Err(EngineError::Answer("it is larger than any that this program makes".to_owned()));
-    }
-    let file: AnswerFile = serde_json::from_slice(bytes)
-        .map_err(|why| EngineError::Answer(format!("it is not what `sealift approve` writes: {why}")))?;
-    if file.sealift_answer != VERSION {
-        return Err(EngineError::Answer(format!(
-            "it has version {}, and this program knows {VERSION}",
-            file.sealift_answer
-        )));
-    }
-    if file.namespace != APPROVAL_NAMESPACE {
-        return Err(EngineError::Answer("it was signed for something else".to_owned()));
-    }
-    Ok(Signed { statement: file.statement.into_bytes(), signature: file.signature.into_bytes() })
 }

@@ -27,6 +27,8 @@ pub struct Taken {
     pub of: Option<(PersonId, PromotionId)>,
     /// What became of it.
     pub fate: Fate,
+    /// Why it is still in the inbox although it is done with; the next run finds that out and removes it.
+    pub left: Option<String>,
 }
 
 /// See [`Taken`].
@@ -49,14 +51,16 @@ impl Taken {
             Some((who, id)) => format!("{who} on promotion {id}"),
             None => format!("{}, by nobody known", self.digest.short()),
         };
-        match &self.fate {
+        let left = self.left.as_ref().map(|why| format!(" (still in the inbox: {why})")).unwrap_or_default();
+        let fate = match &self.fate {
             Fate::Accepted(Verdict::Approve) => format!("{who}: approved"),
             Fate::Accepted(Verdict::Reject) => format!("{who}: rejected"),
             Fate::Accepted(Verdict::Revoke) => format!("{who}: approval taken back"),
             Fate::Again => format!("{who}: it was in the log already"),
             Fate::Refused(why) => format!("{who}: refused: {why}"),
             Fate::Stays(why) => format!("{who}: it stays there: {why}"),
-        }
+        };
+        format!("{fate}{left}")
     }
 }
 
@@ -88,13 +92,17 @@ pub async fn take_in(
     for (digest, read) in files {
         taken.push(match read {
             Ok(read) => take(book, signatures, digest, read).await?,
-            Err(why) => Taken { digest, of: None, fate: Fate::Refused(why) },
+            Err(why) => Taken { digest, of: None, fate: Fate::Refused(why), left: None },
         });
     }
     let done: Vec<Digest> =
         taken.iter().filter(|taken| !matches!(taken.fate, Fate::Stays(_))).map(|taken| taken.digest).collect();
-    if !done.is_empty() {
-        inbox.remove(&done).await?;
+    // What counts is in the log by now, so nothing is lost if this fails.
+    if !done.is_empty()
+        && let Err(why) = inbox.remove(&done).await
+    {
+        let done_with = taken.iter_mut().filter(|taken| done.contains(&taken.digest));
+        done_with.for_each(|taken| taken.left = Some(why.to_string()));
     }
     Ok(taken)
 }
@@ -136,7 +144,7 @@ async fn take(
             let key = signatures.key_of(&signed.signature).unwrap_or_default();
             let known = places::policy(&ledger)?.owner_of_key(&key).is_some_and(|(who, _)| *who == statement.approver);
             if !known {
-                return Ok(Taken { digest, of: None, fate: Fate::Refused(why) });
+                return Ok(Taken { digest, of: None, fate: Fate::Refused(why), left: None });
             }
             if may_count_later(&ledger, &statement, &why, book.now()) {
                 Fate::Stays(why.to_string())
@@ -145,7 +153,7 @@ async fn take(
             }
         }
     };
-    Ok(Taken { digest, of: of(&statement), fate })
+    Ok(Taken { digest, of: of(&statement), fate, left: None })
 }
 
 /// Whether a statement of a known person might still count as it is: its promotion is to be judged, or its clock was ahead.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -28,9 +31,9 @@ use super::{
     waiting::{staged, with_approval},
 };
 
-/// An inbox in memory, which takes everything.
+/// An inbox in memory, which takes everything, and keeps it all where the second field says so.
 #[derive(Default)]
-struct StubInbox(Mutex<BTreeMap<Digest, Vec<u8>>>);
+struct StubInbox(Mutex<BTreeMap<Digest, Vec<u8>>>, AtomicBool);
 
 #[async_trait]
 impl Inbox for StubInbox {
@@ -44,6 +47,9 @@ impl Inbox for StubInbox {
     }
 
     async fn remove(&self, digests: &[Digest]) -> Result<(), LogError> {
+        if self.1.load(Ordering::SeqCst) {
+            return Err(LogError::Refused { place: "the stub".to_owned(), why: "it keeps everything".to_owned() });
+        }
         self.0.lock().unwrap().retain(|digest, _| !digests.contains(digest));
         Ok(())
     }
@@ -242,4 +248,16 @@ async fn a_run_leaves_what_is_for_another_environment() {
     assert_eq!(stage.run(staging).await, Status::Completed);
     assert_eq!(inbox.count(), 1);
     assert!(stage.book().await.ledger().await.unwrap().promotions[&id].approvals.is_empty());
+}
+
+#[tokio::test]
+async fn an_inbox_that_nothing_can_be_removed_from_hinders_nothing() {
+    let (stage, inbox, id) = waiting().await;
+    inbox.1.store(true, Ordering::SeqCst);
+    inbox.put(&file(&statement(&stage, id, Verdict::Approve, "n").await, ANAS)).await.unwrap();
+    let taken = inbox::take_in(&stage.book().await, &Named, inbox.as_ref(), None).await.unwrap();
+    let words = taken[0].in_words();
+    assert!(words.contains("approved") && words.contains("still in the inbox"), "{words}");
+    assert_eq!(stage.run(id).await, Status::Completed);
+    assert_eq!(inbox.count(), 1);
 }
