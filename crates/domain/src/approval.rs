@@ -1,6 +1,7 @@
 //! Signed consent: what is signed, whose it is, and whether it is enough.
 
 mod act;
+mod code;
 mod count;
 mod proof;
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use act::{ACT_NAMESPACE, Act, ActStatement};
+pub use code::{ApprovalCode, CodeError};
 pub use count::{Consent, NotCounted, Parties, Registered, Voters, consent, counts};
 pub use proof::{Proof, ProofKind, Workload};
 
@@ -126,8 +128,9 @@ pub struct Approval {
     pub revoked: Option<Timestamp>,
 }
 
-/// What an approval must be bound to now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an approval must be bound to now. Its compact JSON with fields in this order is what [`ApprovalCode`] is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Binding {
     /// The promotion.
     pub promotion: PromotionId,

@@ -137,6 +137,11 @@ impl Book {
         &self.log
     }
 
+    /// Now, by the clock that decisions are dated with.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// The bytes of an object that an entry refers to.
     pub async fn object(&self, digest: Digest) -> Result<Option<Vec<u8>>, EngineError> {
         Ok(self.log.objects(&[digest]).await?.into_iter().next().flatten())

@@ -6,16 +6,17 @@ use sealift_domain::{
         self, APPROVAL_NAMESPACE, Approval, ApprovalStatement, Decision as Verdict, NotCounted, Proof,
         STATEMENT_VERSION,
     },
+    digest::Digest,
     gate::Judged,
     ledger::Ledger,
     name::PersonId,
-    promotion::{Promotion, PromotionEvent, PromotionId, Stage, Wait},
+    promotion::{Ended, Promotion, PromotionEvent, PromotionId, Stage, Wait},
     quantity::Period,
 };
 
 use crate::{
     act::Signed,
-    book::{Book, Decision, Draft},
+    book::{Book, Decision, Draft, Ground},
     error::EngineError,
     judge, places,
     ports::signature::Signatures,
@@ -105,36 +106,144 @@ fn revocable(promotion: &Promotion, approver: &PersonId) -> Result<(), EngineErr
     }
 }
 
+/// What became of a decision that came from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedIn {
+    /// The decision.
+    pub statement: ApprovalStatement,
+    /// Whether the log had it already, and nothing was written.
+    pub again: bool,
+}
+
 /// Accepts a signed decision, if it counts.
 pub async fn accept(book: &Book, signatures: &dyn Signatures, signed: &Signed) -> Result<PromotionId, EngineError> {
-    let key = signed.key(signatures)?;
-    let statement: ApprovalStatement =
-        serde_json::from_slice(&signed.statement).map_err(|e| EngineError::Statement(e.to_string()))?;
-    let proof = signed.proof(signatures, key, APPROVAL_NAMESPACE)?;
+    let (statement, proof) = read(signatures, signed)?;
     book.commit(|ground| {
-        let promotion = promotion(ground.ledger, statement.promotion)?;
-        let (statement, proof) = (statement.clone(), proof.clone());
-        let approval = Approval { statement, proof: proof.clone(), at: ground.now, revoked: None };
-        let event = match approval.statement.decision {
-            Verdict::Revoke => {
-                check_revocation(ground.ledger, promotion, &approval)?;
-                PromotionEvent::Revoked(approval)
-            }
-            Verdict::Approve => {
-                check(ground.ledger, promotion, &approval)?;
-                PromotionEvent::Approved(approval)
-            }
-            Verdict::Reject => {
-                check(ground.ledger, promotion, &approval)?;
-                let reason = approval.statement.reason.clone().filter(|reason| !reason.trim().is_empty());
-                let reason = reason.ok_or_else(|| EngineError::Statement("a rejection says why".to_owned()))?;
-                PromotionEvent::Rejected { by: approval.statement.approver, reason, proof }
-            }
-        };
-        let draft = Draft { event: change(promotion.id, event), evidence: signed.objects() };
-        Ok(Decision { drafts: vec![draft], value: promotion.id })
+        let draft = draft(ground, (&statement, &proof), signed.objects())?;
+        Ok(Decision { drafts: vec![draft], value: statement.promotion })
     })
     .await
+}
+
+/// Accepts a signed decision that came from elsewhere, if it counts. The same one twice is no error, so that whoever does not
+/// know whether it arrived hands it in again.
+pub async fn hand_in(book: &Book, signatures: &dyn Signatures, signed: &Signed) -> Result<HandedIn, EngineError> {
+    let (statement, proof) = read(signatures, signed)?;
+    let stored = book.object(Digest::of(&signed.statement)).await?.is_some();
+    let again = book
+        .commit(|ground| {
+            let signer = places::policy(ground.ledger)?.owner_of_key(signer_key(&proof)).map(|(who, _)| who);
+            if signer == Some(&statement.approver) && taken_before(ground.ledger, &statement, stored)? {
+                return Ok(Decision::nothing(true));
+            }
+            let draft = draft(ground, (&statement, &proof), signed.objects())?;
+            Ok(Decision { drafts: vec![draft], value: false })
+        })
+        .await?;
+    Ok(HandedIn { statement, again })
+}
+
+/// The key behind a proof; of no other kind is there one.
+fn signer_key(proof: &Proof) -> &str {
+    match proof {
+        Proof::Sshsig { key, .. } => key,
+        _ => "",
+    }
+}
+
+/// The statement, with the proof that whoever has the key signed it.
+pub(crate) fn read(signatures: &dyn Signatures, signed: &Signed) -> Result<(ApprovalStatement, Proof), EngineError> {
+    let key = signed.key(signatures)?;
+    let statement = serde_json::from_slice(&signed.statement).map_err(|e| EngineError::Statement(e.to_string()))?;
+    Ok((statement, signed.proof(signatures, key, APPROVAL_NAMESPACE)?))
+}
+
+/// Whether the log has this very decision. `stored` is whether its bytes lie beside the log.
+fn taken_before(ledger: &Ledger, statement: &ApprovalStatement, stored: bool) -> Result<bool, EngineError> {
+    let Some(promotion) = ledger.promotions.get(&statement.promotion) else { return Ok(false) };
+    let by = &statement.approver;
+    match statement.decision {
+        Verdict::Approve => match promotion.approvals.iter().find(|given| given.statement == *statement) {
+            None => Ok(false),
+            Some(Approval { revoked: None, .. }) => Ok(true),
+            Some(Approval { revoked: Some(at), .. }) => {
+                Err(EngineError::NotCounted { by: by.clone(), why: NotCounted::Revoked(*at) })
+            }
+        },
+        Verdict::Reject => {
+            let ended = matches!(&promotion.stage, Stage::Ended(Ended::Cancelled { by: Some(who), .. }) if who == by);
+            Ok(stored && ended)
+        }
+        Verdict::Revoke => {
+            let mut theirs = promotion.approvals.iter().filter(|given| given.statement.approver == *by);
+            Ok(stored && theirs.any(|given| given.revoked.is_some_and(|at| at >= statement.issued_at)))
+        }
+    }
+}
+
+/// The event of a decision that counts.
+pub(crate) fn draft(
+    ground: &Ground<'_>,
+    (statement, proof): (&ApprovalStatement, &Proof),
+    evidence: Vec<Vec<u8>>,
+) -> Result<Draft, EngineError> {
+    let promotion = promotion(ground.ledger, statement.promotion)?;
+    let approval = Approval { statement: statement.clone(), proof: proof.clone(), at: ground.now, revoked: None };
+    let event = match statement.decision {
+        Verdict::Revoke => {
+            check_revocation(ground.ledger, promotion, &approval)?;
+            PromotionEvent::Revoked(approval)
+        }
+        Verdict::Approve => {
+            check(ground.ledger, promotion, &approval)?;
+            PromotionEvent::Approved(approval)
+        }
+        Verdict::Reject => {
+            check(ground.ledger, promotion, &approval)?;
+            let reason = approval.statement.reason.clone().filter(|reason| !reason.trim().is_empty());
+            let reason = reason.ok_or_else(|| EngineError::Statement("a rejection says why".to_owned()))?;
+            PromotionEvent::Rejected { by: approval.statement.approver, reason, proof: proof.clone() }
+        }
+    };
+    Ok(Draft { event: change(promotion.id, event), evidence })
+}
+
+/// Whether an approval or a rejection by this key would count, as far as a part of a ledger can tell.
+///
+/// # Errors
+/// Why it would not.
+pub fn would_count(ledger: &Ledger, statement: &ApprovalStatement, key: &str) -> Result<(), EngineError> {
+    let digest = statement.digest();
+    let proof = Proof::Sshsig { key: key.to_owned(), statement: digest, signature: digest };
+    would_count_by(ledger, (statement, proof), statement.issued_at)
+}
+
+/// Whether a signed decision would be accepted now, for who cannot accept it and only hands it in.
+///
+/// # Errors
+/// Why it would not.
+pub fn verify(
+    ledger: &Ledger,
+    signatures: &dyn Signatures,
+    signed: &Signed,
+    now: Timestamp,
+) -> Result<ApprovalStatement, EngineError> {
+    let (statement, proof) = read(signatures, signed)?;
+    would_count_by(ledger, (&statement, proof), now)?;
+    Ok(statement)
+}
+
+fn would_count_by(
+    ledger: &Ledger,
+    (statement, proof): (&ApprovalStatement, Proof),
+    at: Timestamp,
+) -> Result<(), EngineError> {
+    let promotion = promotion(ledger, statement.promotion)?;
+    let approval = Approval { statement: statement.clone(), proof, at, revoked: None };
+    match statement.decision {
+        Verdict::Revoke => check_revocation(ledger, promotion, &approval),
+        Verdict::Approve | Verdict::Reject => check(ledger, promotion, &approval),
+    }
 }
 
 /// Whether a decision would count now.

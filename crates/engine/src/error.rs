@@ -152,6 +152,18 @@ pub enum EngineError {
         /// Why.
         why: NotCounted,
     },
+    /// A request for approval that came in a file is not what somebody exported.
+    #[error("the request cannot be used: {0}")]
+    Request(String),
+    /// A request for approval that came in a file is too old.
+    #[error("the request is no longer waited for: it lapsed at {0}")]
+    RequestLapsed(Timestamp),
+    /// What was handed in is no answer to a request.
+    #[error("it is no signed answer: {0}")]
+    Answer(String),
+    /// A comment is no approval.
+    #[error("the comment does not count: {0}")]
+    Comment(String),
     /// Evidence is not what it should be, or not about what it should be about.
     #[error("{0}")]
     Evidence(String),

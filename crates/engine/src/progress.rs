@@ -51,6 +51,11 @@ pub enum Progress {
         /// Whose, and why, in words.
         consent: Vec<String>,
     },
+    /// What people handed in who cannot write to the log was looked at.
+    TakenIn {
+        /// What became of each statement, in words.
+        statements: Vec<String>,
+    },
     /// The promotion waits.
     Waiting {
         /// For what, in words.

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sealift_domain::{
-    approval::NotCounted,
+    approval::{NotCounted, Proof},
     digest::Digest,
     ledger::Ledger,
     name::PersonId,
     promotion::{FreezeOverride, Promotion, PromotionEvent},
 };
 
-use crate::{audit::statements, book::Book, error::EngineError, ports::signature::Signatures};
+use crate::{audit::statements, book::Book, comment, error::EngineError, ports::signature::Signatures};
 
 /// What was verified of the consent to a promotion.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +82,12 @@ async fn holds(
     for claim in &claims {
         let Some(objects) = claim.objects(book).await? else { return Ok(false) };
         if claim.verify(signatures, ledger.policy.as_ref(), &objects, now).is_err() {
+            return Ok(false);
+        }
+        // A signature says whose it is; a comment only which account wrote it.
+        if let (Proof::GithubComment { .. }, PromotionEvent::Approved(approval)) = (claim.proof, event)
+            && !objects.iter().all(|delivery| comment::is_by(ledger, delivery, &approval.statement.approver))
+        {
             return Ok(false);
         }
     }

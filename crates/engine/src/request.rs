@@ -171,7 +171,7 @@ fn speaks_of_github(issuer: &str) -> bool {
 
 /// The person of the policy with this account on GitHub, where upper and lower case are the same. Nobody, if several have it
 /// or the openings were erased: whoever is not known for certain is not known.
-fn person_of(ledger: &Ledger, account: &str) -> Option<PersonId> {
+pub(crate) fn person_of(ledger: &Ledger, account: &str) -> Option<PersonId> {
     let people = &ledger.policy.as_ref()?.people;
     let has = |contact: &Contact| {
         contact.github.as_ref().and_then(|github| github.text()).is_some_and(|text| text.eq_ignore_ascii_case(account))

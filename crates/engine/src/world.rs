@@ -7,8 +7,8 @@ use sealift_domain::name::{ChannelName, EnvironmentName};
 use crate::{
     error::EngineError,
     ports::{
-        attest::Attestor, clock::Clock, driver::Driver, evidence::EvidenceReader, host::Host, notifier::Notifier,
-        probe::Prober, registry::Registry, signature::Signatures, source::Sources,
+        attest::Attestor, clock::Clock, driver::Driver, evidence::EvidenceReader, host::Host, inbox::Inbox,
+        notifier::Notifier, probe::Prober, registry::Registry, signature::Signatures, source::Sources,
     },
 };
 
@@ -35,6 +35,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// This machine.
     pub host: Arc<dyn Host>,
+    /// Where people who cannot write to the log hand in what they signed; `None` where the log has no such place.
+    pub inbox: Option<Arc<dyn Inbox>>,
 }
 
 impl World {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use sealift_domain::{
-    entry::EntryError, ledger::IllegalEntry, name::EnvironmentName, promotion::PromotionId, schema::Expected,
-    undo::Observed,
+    approval::NotCounted, entry::EntryError, ledger::IllegalEntry, name::EnvironmentName, promotion::PromotionId,
+    schema::Expected, undo::Observed,
 };
 use sealift_engine::{
     code,
@@ -103,6 +103,24 @@ pub fn of_engine(error: EngineError) -> Diagnostic {
             .next("name another time zone in sealift.yaml, or use a newer version"),
         EngineError::Signature(_) | EngineError::Statement(_) => {
             Diagnostic::new("E0601", words).state(UNTOUCHED).next("`sealift explain E0601` says what a signature needs")
+        }
+        EngineError::Request(_) => Diagnostic::new("E0615", words)
+            .state("nothing was signed")
+            .next("let it be exported and sent once more: `sealift request export ID`"),
+        EngineError::RequestLapsed(_) => Diagnostic::new("E0616", words)
+            .state("nothing was signed")
+            .next("let somebody ask again: `sealift promote --to ENVIRONMENT`, then `sealift request export ID`"),
+        EngineError::Answer(_) => Diagnostic::new("E0618", words)
+            .state(UNTOUCHED)
+            .next("take in the file that `sealift approve REQUEST-FILE` wrote: `sealift approve import FILE`"),
+        EngineError::Comment(_) => Diagnostic::new("E0619", words)
+            .state("nothing was changed; the promotion waits as before")
+            .next("`sealift explain E0619` says what a comment needs; `sealift status ID` shows the words to write"),
+        EngineError::NotCounted { why: NotCounted::Other(_) | NotCounted::Expired(_) | NotCounted::Revoked(_), .. } => {
+            Diagnostic::new("E0601", words)
+                .state("nothing was changed; the promotion waits as before")
+                .next("decide on what is so now: `sealift approve ID --identity FILE`")
+                .next("without a network: `sealift request export ID`, and sign that: `sealift approve REQUEST-FILE`")
         }
         EngineError::NotCounted { .. } => Diagnostic::new("E0601", words)
             .state("nothing was changed; the promotion waits as before")
@@ -305,6 +323,14 @@ pub fn remote(why: &dyn std::fmt::Display) -> Diagnostic {
         .state(UNTOUCHED)
         .key("store")
         .next("write it as `git+https://github.com/acme/web.git#sealift`")
+}
+
+/// The log can only be read here, and there is nowhere to hand in what is signed.
+pub fn read_only() -> Diagnostic {
+    Diagnostic::new("E0617", "this log can only be read here: its private key is not at hand, and it has no inbox")
+        .state("nothing was signed, and nothing was changed")
+        .next("sign a file instead: `sealift request export ID`, then `sealift approve REQUEST-FILE`")
+        .next("and take the answer in where the key of the log is: `sealift approve import FILE`")
 }
 
 /// A signing key cannot be used.

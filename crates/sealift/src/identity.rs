@@ -25,6 +25,8 @@ use crate::{
 pub struct Identity {
     /// Who.
     pub person: PersonId,
+    /// The public key, in the form of the policy.
+    pub key: String,
     file: PathBuf,
     dialogue: Dialogue,
     program: OsString,
@@ -40,11 +42,12 @@ pub fn find(shell: &Shell, policy: &Policy, named: Option<&Path>) -> Result<Opti
         let key = public_key(&file)?;
         let owner = policy.owner_of_key(&key).ok_or_else(|| {
             Diagnostic::new("E0604", format!("the key {} belongs to nobody in the policy", file.display()))
-                .found(key)
+                .found(key.clone())
                 .state("nothing was changed")
                 .next("name another key with `--identity`, or add this one under `people` and accept it: `sealift policy accept --identity FILE`")
         })?;
-        return Ok(Some(identity(shell, owner.0.clone(), file)));
+        let person = owner.0.clone();
+        return Ok(Some(identity(shell, person, (key, file))));
     }
     let Some(home) = shell.variable("HOME") else { return Ok(None) };
     let usual = USUAL_KEYS.iter().map(|name| Path::new(&home).join(".ssh").join(name)).filter(|path| path.exists());
@@ -54,7 +57,8 @@ pub fn find(shell: &Shell, policy: &Policy, named: Option<&Path>) -> Result<Opti
             // The private key beside it, if it is there; else the agent has it.
             let private = file.with_extension("");
             let file = if private.exists() { private } else { file };
-            return Ok(Some(identity(shell, person.clone(), file)));
+            let person = person.clone();
+            return Ok(Some(identity(shell, person, (key, file))));
         }
     }
     Ok(None)
@@ -69,10 +73,10 @@ pub fn require(shell: &Shell, policy: &Policy, named: Option<&Path>) -> Result<I
     })
 }
 
-fn identity(shell: &Shell, person: PersonId, file: PathBuf) -> Identity {
+fn identity(shell: &Shell, person: PersonId, (key, file): (String, PathBuf)) -> Identity {
     let dialogue = if shell.stderr_terminal.is_some() { Dialogue::Terminal } else { Dialogue::Captured };
     let program = shell.variable("SEALIFT_SSH_KEYGEN").unwrap_or_else(|| "ssh-keygen".to_owned());
-    Identity { person, file, dialogue, program: program.into() }
+    Identity { person, key, file, dialogue, program: program.into() }
 }
 
 /// The public key of a key file, in the form of the policy: type and base64, no comment.

@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod diagnostic;
 pub mod failure;
+pub mod files;
 pub mod identity;
 pub mod private;
 pub mod promotion_keys;

@@ -178,6 +178,7 @@ pub fn world(shell: &Shell, config: &Config) -> Result<World, Diagnostic> {
         sources: sources(),
         clock: Arc::new(SystemClock),
         host: Arc::new(ThisHost::new()),
+        inbox: None,
     })
 }
 

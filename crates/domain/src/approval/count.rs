@@ -70,6 +70,17 @@ pub enum NotCounted {
         /// The promotion.
         request: PromotionId,
     },
+    /// The person's account may have come into the policy after the request.
+    #[error(
+        "the account of `{who}` came into the policy, or may have, after promotion {request} was asked for: since when each \
+         account is there is told by the acceptance of the policy alone"
+    )]
+    LateAccount {
+        /// Who.
+        who: PersonId,
+        /// The promotion.
+        request: PromotionId,
+    },
     /// The person lacks a role.
     #[error("`{0}` has none of the roles that may approve")]
     Role(PersonId),
@@ -133,6 +144,8 @@ pub struct Voters<'a> {
     pub people: &'a BTreeMap<PersonId, Person>,
     /// Since when.
     pub registered: &'a Registered,
+    /// The log index of the acceptance of the policy in force; `None` where that was not kept.
+    pub policy_since: Option<u64>,
 }
 
 impl Voters<'_> {
@@ -148,6 +161,19 @@ impl Voters<'_> {
         match self.registered.get(who).and_then(|keys| keys.get(key)) {
             Some(&since) if since > request.0 => Err(NotCounted::Late { who: who.clone(), since, request }),
             _ => Ok(person),
+        }
+    }
+
+    /// Whether that person, with the accounts that the policy gives them, was there before `request` was asked for. Of accounts
+    /// nothing says since when, so the policy in force must be older than the request.
+    ///
+    /// # Errors
+    /// [`NotCounted::Stranger`] or [`NotCounted::LateAccount`].
+    pub fn known_before(&self, who: &PersonId, request: PromotionId) -> Result<&Person, NotCounted> {
+        let person = self.people.get(who).ok_or_else(|| NotCounted::Stranger(who.clone()))?;
+        match self.policy_since {
+            Some(since) if since < request.0 => Ok(person),
+            _ => Err(NotCounted::LateAccount { who: who.clone(), request }),
         }
     }
 }
@@ -212,26 +238,30 @@ pub fn counts(
     }
     statement.bound_to(binding)?;
     statement.in_time(rule, now)?;
-    let key = accepted_key(&approval.proof, rule)?;
+    accepted(&approval.proof, rule)?;
     let id = &statement.approver;
-    let person = voters.registered_before(id, key, binding.promotion)?;
+    let person = match &approval.proof {
+        Proof::Sshsig { key, .. } => voters.registered_before(id, key, binding.promotion)?,
+        // Whose account wrote it was found out when it was taken in, and is again before it counts.
+        Proof::GithubComment { .. } if statement.decision == Decision::Approve => {
+            voters.known_before(id, binding.promotion)?
+        }
+        other => return Err(NotCounted::Unverifiable(other.as_str())),
+    };
     if person.roles.is_disjoint(&rule.roles) {
         return Err(NotCounted::Role(id.clone()));
     }
     separate(id, rule, parties)
 }
 
-/// The key behind a proof, if the rule accepts such a proof and this program can verify it.
-fn accepted_key<'a>(proof: &'a Proof, rule: &ApprovalRule) -> Result<&'a str, NotCounted> {
+/// Whether the rule accepts such a proof.
+fn accepted(proof: &Proof, rule: &ApprovalRule) -> Result<(), NotCounted> {
     let kind = proof.kind().ok_or(NotCounted::Unverifiable(proof.as_str()))?;
-    if !rule.accepts.contains(&kind) {
-        let accepts: Vec<&str> = rule.accepts.iter().map(|kind| kind.as_str()).collect();
-        return Err(NotCounted::Kind { kind, accepts: accepts.join(", ") });
+    if rule.accepts.contains(&kind) {
+        return Ok(());
     }
-    match proof {
-        Proof::Sshsig { key, .. } => Ok(key),
-        other => Err(NotCounted::Unverifiable(other.as_str())),
-    }
+    let accepts: Vec<&str> = rule.accepts.iter().map(|kind| kind.as_str()).collect();
+    Err(NotCounted::Kind { kind, accepts: accepts.join(", ") })
 }
 
 /// Says of a person why they are excluded.

@@ -43,13 +43,13 @@ pub enum Proof {
         /// The bytes that the page showed and the person confirmed.
         statement: Digest,
     },
-    /// A comment on GitHub with the words that were asked for.
+    /// A comment on GitHub with the words that were asked for. The weakest kind: nothing of it is signed.
     GithubComment {
         /// GitHub's number of the comment.
         comment: u64,
         /// The author's account: GitHub's number of it.
         author: u64,
-        /// When GitHub delivered the webhook `issue_comment`.
+        /// When what GitHub's webhook `issue_comment` delivered was taken in, by our own clock.
         delivered_at: Timestamp,
         /// What was delivered, beside the log.
         delivery: Digest,
@@ -161,7 +161,7 @@ impl ProofKind {
 
     /// Whether this version of the program can verify such a proof. What it cannot verify never counts.
     pub fn is_verifiable(self) -> bool {
-        self == Self::Sshsig
+        matches!(self, Self::Sshsig | Self::GithubComment)
     }
 }
 

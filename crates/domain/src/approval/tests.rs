@@ -56,6 +56,7 @@ struct Around {
     committers: Vec<Option<PersonId>>,
     actors: Vec<Option<PersonId>>,
     registered: Registered,
+    policy_since: Option<u64>,
     now: Timestamp,
 }
 
@@ -67,6 +68,7 @@ impl Default for Around {
             committers: vec![None],
             actors: vec![None],
             registered: Registered::new(),
+            policy_since: Some(1),
             now: at(10),
         }
     }
@@ -83,7 +85,7 @@ impl Around {
     }
 
     fn voters<'a>(&'a self, people: &'a BTreeMap<PersonId, Person>) -> Voters<'a> {
-        Voters { people, registered: &self.registered }
+        Voters { people, registered: &self.registered, policy_since: self.policy_since }
     }
 
     fn parties(&self) -> Parties<'_> {
@@ -284,9 +286,13 @@ fn a_proof_of_a_kind_that_the_rule_does_not_list_never_counts() {
         let words = why.to_string();
         assert!(matches!(why, NotCounted::Kind { .. }), "{words}");
         assert!(words.contains(proof.as_str()) && words.contains("accepts only sshsig"), "{words}");
-        // Listed, and still nobody here can tell whose it is.
+        // Listed, and still nobody here can tell whose it is, but of a comment.
         let mut all = rule(1, []);
         all.accepts = [ProofKind::Sshsig, proof.kind().unwrap()].into();
+        if proof.kind().is_some_and(ProofKind::is_verifiable) {
+            assert_eq!(Around::default().counts(&with(proof), &all), Ok(()));
+            continue;
+        }
         assert_eq!(Around::default().counts(&with(proof), &all), Err(NotCounted::Unverifiable(proof.as_str())));
     }
     let why = Around::default().counts(&with(&token), &rule(1, [])).unwrap_err();
@@ -389,4 +395,53 @@ fn attack_15_an_approval_that_nobody_could_verify_again_does_not_count() {
     let mut other = yes("bo");
     other.statement.nonce = "another".into();
     assert_eq!(given(&[&other]), Consent::Wanted { by: ids(&[]), missing: 2 }, "another statement of theirs");
+}
+
+#[test]
+fn attack_11_an_account_that_may_have_come_after_the_request_does_not_count() {
+    let comment = Proof::GithubComment { comment: 1, author: 2, delivered_at: at(5), delivery: digest("d") };
+    let given = Approval { proof: comment, ..yes("bo") };
+    let mut rule = rule(1, []);
+    rule.accepts = [ProofKind::GithubComment].into();
+    let with = |policy_since| Around { policy_since, ..Around::default() }.counts(&given, &rule);
+    assert_eq!(with(Some(ID.0 - 1)), Ok(()));
+    for since in [None, Some(ID.0 + 1)] {
+        assert_eq!(with(since), Err(NotCounted::LateAccount { who: person("bo"), request: ID }), "{since:?}");
+    }
+    // Nothing but a yes is said by a comment.
+    let mut no = given.clone();
+    no.statement.decision = Decision::Reject;
+    let why = Around::default().counts(&no, &rule);
+    assert_eq!(why, Err(NotCounted::Unverifiable("GitHub comment")));
+}
+
+#[test]
+fn a_code_stands_for_everything_that_an_approval_is_bound_to() {
+    let code = binding().code();
+    let text = code.to_string();
+    assert_eq!((text.len(), text.matches('-').count()), (35, 3), "{text}");
+    assert_eq!(text.parse(), Ok(code.clone()));
+    let careless = text.to_lowercase().replace('-', "").replace('0', "o").replace('1', "l");
+    assert_eq!(careless.parse(), Ok(code.clone()), "{careless}");
+    for wrong in ["", "K", &text[1..], &format!("{text}0"), &text.replace(text.chars().next().unwrap(), "U")] {
+        assert_eq!(wrong.parse::<ApprovalCode>(), Err(CodeError), "{wrong}");
+    }
+    let statement = yes("bo").statement;
+    assert_eq!(statement.binding(), binding());
+    let others: [fn(&mut Binding); 9] = [
+        |b| b.promotion = PromotionId(8),
+        |b| b.app = "other".parse().unwrap(),
+        |b| b.release.values_mut().for_each(|image| image.digest = digest("other")),
+        |b| b.from = None,
+        |b| b.to = "other".parse().unwrap(),
+        |b| b.policy_digest = digest("other"),
+        |b| b.evidence_digest = digest("other"),
+        |b| b.expedited = true,
+        |b| b.waived = ["soak".to_owned()].into(),
+    ];
+    for (at, change) in others.into_iter().enumerate() {
+        let mut other = binding();
+        change(&mut other);
+        assert_ne!(other.code(), code, "change {at}");
+    }
 }

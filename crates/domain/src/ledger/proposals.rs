@@ -42,7 +42,8 @@ impl Ledger {
     ///
     /// `None` if there is no policy.
     pub fn voters(&self) -> Option<Voters<'_>> {
-        Some(Voters { people: &self.policy.as_ref()?.people, registered: &self.registered })
+        let people = &self.policy.as_ref()?.people;
+        Some(Voters { people, registered: &self.registered, policy_since: self.policy_since })
     }
 
     /// The proposals that have not lapsed.

@@ -13,7 +13,7 @@ use sealift_domain::{
     promotion::{PromotionEvent, PromotionId, Request, Requester},
 };
 
-use crate::{book::Book, error::EngineError, ports::signature::Signatures};
+use crate::{book::Book, comment, error::EngineError, ports::signature::Signatures};
 
 /// That somebody said something.
 pub(crate) struct Claim<'a> {
@@ -177,6 +177,15 @@ impl Claim<'_> {
                     if workload.subject == claims.subject && workload.issuer == claims.provider.issuer
                         && workload.actor_id == claims.actor_id && workload.run_id == claims.run_id);
                 if same { Ok(()) } else { Err(format!("{what} is not what the token says")) }
+            }
+            (Proof::GithubComment { .. }, [delivery]) => {
+                let Said::Approval(approval) = &self.said else {
+                    return Err(format!("the proof of {what} is a comment, which nothing but an approval can rest on"));
+                };
+                let comment = comment::read(delivery).map_err(|why| format!("the comment of {what}: {why}"))?;
+                comment
+                    .says(&approval.statement, self.proof, policy)
+                    .map_err(|why| format!("the comment of {what}: {why}"))
             }
             // No version of this program has written any other, so nobody can have accepted it.
             (other, _) => Err(format!("the proof of {what} is a {}, which nothing here could verify", other.as_str())),

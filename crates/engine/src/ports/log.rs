@@ -119,6 +119,11 @@ pub trait Log: Send + Sync {
     /// The current head, after checking that the newest signed checkpoint is ours and agrees with it.
     async fn head(&self) -> Result<Head, LogError>;
 
+    /// Whether this program has the key to append with. Whoever has not reads, and hands in what they sign elsewhere.
+    fn can_write(&self) -> bool {
+        true
+    }
+
     /// The head as it was seen last, without asking anybody. It may be old, and what is decided on it holds only if
     /// [`Log::append`] takes it. Stores for which [`Log::head`] costs nothing return that.
     async fn known_head(&self) -> Result<Head, LogError> {

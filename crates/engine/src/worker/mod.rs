@@ -29,7 +29,9 @@ use crate::{
     book::{Book, Decision, Draft, Ground},
     decide::promotion,
     error::EngineError,
-    gather, judge, keep, meter, outbox, places,
+    gather,
+    inbox::{self, Taken},
+    judge, keep, meter, outbox, places,
     ports::driver::{Deployment, Driver},
     progress::{Observer, Progress},
     request::change,
@@ -77,6 +79,8 @@ impl<'a> Worker<'a> {
 
     async fn go_on(&self, id: PromotionId) -> Result<Status, EngineError> {
         self.announce(id).await?;
+        // Before anything else: what was handed in in time must not be too late because nobody took it in.
+        self.take_in(id).await?;
         // A pending promotion is judged anew in every run: what it waits for may have come, or gone.
         let mut fresh = true;
         loop {
@@ -89,6 +93,7 @@ impl<'a> Worker<'a> {
                 Intent::Await(_) if fresh => self.judge(id).await?,
                 Intent::Await(Wait::Condition { until, .. }) if self.options.wait => {
                     self.world.clock.sleep(Period::between(self.world.clock.now(), *until)).await;
+                    self.take_in(id).await?;
                     self.judge(id).await?;
                 }
                 Intent::Await(wait) => {
@@ -190,6 +195,18 @@ impl<'a> Worker<'a> {
         outbox::deliver(self.book, self.world, outbox::Effort::Once).await
     }
 
+    /// Takes what people handed in who cannot write to the log. Who took an approval back there must be heard too.
+    async fn take_in(&self, id: PromotionId) -> Result<(), EngineError> {
+        let Some(inbox) = &self.world.inbox else { return Ok(()) };
+        let ledger = self.book.ledger().await?;
+        let (signatures, to) = (self.world.signatures.as_ref(), &promotion(&ledger, id)?.to);
+        let taken = inbox::take_in(self.book, signatures, inbox.as_ref(), Some(to)).await?;
+        if !taken.is_empty() {
+            self.observer.on(&Progress::TakenIn { statements: taken.iter().map(Taken::in_words).collect() });
+        }
+        Ok(())
+    }
+
     fn judged(
         &self,
         ground: &Ground<'_>,
@@ -233,6 +250,10 @@ impl<'a> Worker<'a> {
             }
         };
         let took = Period::between(began, self.world.clock.now());
+        if !step.touches_live() {
+            // Once it is committed that the switch is next, nobody can take an approval back any more.
+            self.take_in(promotion.id).await?;
+        }
         self.commit_step(promotion.id, step, outcome, (took, cost)).await
     }
 

@@ -1,7 +1,7 @@
 //! Whoever has the log's key can write anything into the log. Consent that nobody gave is still none.
 
 use sealift_domain::{
-    approval::{Approval, ApprovalStatement, Decision as Verdict, Proof},
+    approval::{Approval, ApprovalStatement, Decision as Verdict, Proof, ProofKind},
     digest::Digest,
     event::{Event, PromotionChanged},
     freeze::{Freeze, FreezeRule},
@@ -96,4 +96,38 @@ async fn attack_15_a_freeze_that_nobody_overrode_by_signature_stays() {
     assert_eq!(stage.run(id).await, Status::Pending);
     assert_eq!(stage.script.count(Step::Copy), 0);
     assert!(refused_by_the_audit(&stage).await.contains("nothing proves a statement"));
+}
+
+#[tokio::test]
+async fn attack_15_a_comment_that_nobody_wrote_is_no_consent() {
+    let mut policy = with_approval();
+    let rules = policy.environments.get_mut(&environment("production")).unwrap();
+    rules.approval.as_mut().unwrap().accepts = [ProofKind::GithubComment].into();
+    for (case, proven) in [("nothing stored", false), ("another code", false), ("another's account", true)] {
+        let stage = staged(policy.clone()).await;
+        let id = stage.ask(Kind::Promote, 1, "production").await;
+        assert_eq!(stage.run(id).await, Status::Pending);
+        let mut statement = statement(&stage, id).await;
+        statement.nonce = "github-comment-11".into();
+        let code = if case == "another code" { "0".repeat(32) } else { statement.binding().code().to_string() };
+        let (at, user) = (statement.issued_at, serde_json::json!({"login": "eve", "id": 7, "type": "User"}));
+        let delivery = serde_json::json!({
+            "action": "created",
+            "comment": {
+                "id": 11, "body": format!("/sealift approve {code}"), "user": user, "created_at": at, "updated_at": at,
+            },
+            "repository": {"full_name": "acme/web", "html_url": "https://github.com/acme/web"},
+            "sender": user,
+        });
+        let delivery = delivery.to_string().into_bytes();
+        let proof = Proof::GithubComment { comment: 11, author: 7, delivered_at: at, delivery: Digest::of(&delivery) };
+        let approval = Approval { statement, proof, at: stage.clock.now(), revoked: None };
+        let kept = if case == "nothing stored" { Vec::new() } else { vec![delivery] };
+        write(&stage, id, PromotionEvent::Approved(approval), kept).await;
+        assert_eq!(stage.run(id).await, Status::Pending, "{case}");
+        assert_eq!(stage.script.count(Step::Copy), 0, "{case}");
+        // That the words were said by that account is all that an audit can tell.
+        let audited = audit::verify(&stage.book().await, &NoSignatures, None).await;
+        assert_eq!(audited.is_ok(), proven, "{case}: {audited:?}");
+    }
 }

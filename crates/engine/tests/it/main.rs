@@ -3,8 +3,10 @@
 
 mod attest;
 mod costs;
+mod exchange;
 mod expedited;
 mod forged;
+mod inbox;
 mod leases;
 mod offline;
 mod rehearsals;

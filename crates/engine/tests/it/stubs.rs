@@ -43,6 +43,7 @@ use sealift_engine::{
         driver::{Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
         evidence::{EvidenceReader, Found},
         host::Host,
+        inbox::Inbox,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
         probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
@@ -563,6 +564,8 @@ pub(crate) struct Stage {
     salts: Arc<Counting>,
     /// Whom a run believes, and what it signs with; nothing unless a test says so.
     pub(crate) trust: Mutex<BookTrust>,
+    /// Where people hand in what they signed; nowhere unless a test says so.
+    pub(crate) inbox: Mutex<Option<Arc<dyn Inbox>>>,
     _directory: tempfile::TempDir,
 }
 
@@ -628,6 +631,7 @@ impl Stage {
             log,
             salts: Arc::new(Counting(AtomicU64::new(0))),
             trust: Mutex::default(),
+            inbox: Mutex::default(),
             _directory: directory,
         };
         init::first(&stage.book().await, policy, BTreeMap::new()).await.unwrap();
@@ -664,6 +668,7 @@ impl Stage {
             sources: Arc::new(NoSignatures),
             clock: self.clock.clone(),
             host: Arc::new(StubHost { run: run.into(), gone: self.gone.clone() }),
+            inbox: self.inbox.lock().unwrap().clone(),
         }
     }
 

@@ -23,6 +23,7 @@ pub mod record;
 pub mod registry_flags;
 pub mod rehearse;
 pub mod reject;
+pub mod request;
 pub mod rollback;
 pub mod schema;
 pub mod status;
@@ -96,6 +97,8 @@ enum Command {
     Promote(promote::Args),
     Approve(approve::Args),
     Reject(reject::Args),
+    #[command(subcommand)]
+    Request(request::Args),
     Cancel(cancel::Args),
     Rollback(rollback::Args),
     Rehearse(rehearse::Args),
@@ -201,6 +204,7 @@ async fn dispatch(command: Command, global: &Global, shell: &Shell) -> Ends {
         Command::Promote(args) => promote::run(args, global, shell).await,
         Command::Approve(args) => approve::run(args, global, shell).await,
         Command::Reject(args) => reject::run(args, global, shell).await,
+        Command::Request(args) => request::run(args, global, shell).await,
         Command::Cancel(args) => cancel::run(args, global, shell).await,
         Command::Rollback(args) => rollback::run(args, global, shell).await,
         Command::Rehearse(args) => rehearse::run(args, global, shell).await,

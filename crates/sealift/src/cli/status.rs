@@ -8,7 +8,7 @@ use sealift_domain::{
     policy::{Excluded, Person},
     promotion::{Attested, Cause, Ended, Promotion, PromotionEvent, PromotionId, Stage, Status, Wait},
 };
-use sealift_engine::{database, judge, places, ports::clock::Clock, proposal, view};
+use sealift_engine::{comment, database, judge, places, ports::clock::Clock, proposal, view};
 use serde_json::json;
 
 use super::{Ends, Global, follow_up};
@@ -46,6 +46,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     }
     let ledger = session.ledger().await.map_err(|d| vec![d])?;
     let policy = places::policy(&ledger).map_err(|e| vec![failure::of_engine(e)])?;
+    let handed_in = handed_in(&session).await.map_err(|d| vec![d])?;
     if global.json() {
         let environments: Vec<_> = policy.in_order().into_iter().map(|name| environment_json(&ledger, name)).collect();
         let pending: Vec<_> =
@@ -57,7 +58,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let follow_ups: Vec<_> = follow_up::open(&ledger)
             .map(|promotion| json!({"promotion": promotion.id, "follow_up": promotion.follow_up}))
             .collect();
-        let value = json!({
+        let mut value = json!({
             "schema_version": 1,
             "app": policy.app,
             "environments": environments,
@@ -65,6 +66,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             "proposals": proposals,
             "follow_ups": follow_ups,
         });
+        if let Some(count) = handed_in {
+            value["handed_in"] = json!(count);
+        }
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
@@ -92,10 +96,20 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let next = format!("next: sealift follow-up close {} --reason \"…\"", promotion.id);
         shell.print(&format!("{next}\n"));
     }
+    if let Some(count) = handed_in.filter(|count| *count > 0) {
+        let waits = human::count(count as u64, "statement");
+        shell.print(&format!("handed in and not taken in yet: {waits}; the next promotion takes in what counts\n"));
+    }
     for line in needs_attention(&ledger) {
         shell.print(&format!("{}\n", text::hang("", &style.clean(&line), style.width)));
     }
     Ok(Exit::Ok)
+}
+
+/// How many statements wait in the inbox of the log; `None` where it has none.
+async fn handed_in(session: &Session) -> Result<Option<usize>, Diagnostic> {
+    let Some(inbox) = &session.world.inbox else { return Ok(None) };
+    inbox.list().await.map(|waiting| Some(waiting.len())).map_err(|error| failure::of_log(&error))
 }
 
 /// The promotion that brought what is live in an environment.
@@ -226,7 +240,11 @@ fn needs_attention(ledger: &Ledger) -> Vec<String> {
     let mut lines = Vec::new();
     for promotion in ledger.promotions.values().filter(|promotion| !promotion.has_ended()) {
         lines.push(match &promotion.stage {
-            Stage::Waiting(Wait::Approval { .. }) => format!("next: sealift approve {}", promotion.id),
+            Stage::Waiting(Wait::Approval { .. }) => {
+                lines.push(format!("next: sealift approve {}", promotion.id));
+                lines.extend(by_comment(ledger, promotion).map(|words| format!("or {words}")));
+                continue;
+            }
             _ => format!("next: {} goes on with promotion {}", again(promotion), promotion.id),
         });
     }
@@ -322,6 +340,9 @@ fn promotion_json(ledger: &Ledger, promotion: &Promotion) -> serde_json::Value {
     });
     value["cost"] = json!(promotion.cost);
     value["rebuild"] = rebuild_json(ledger, &promotion.to);
+    if let Ok(Some(words)) = comment::wanted(ledger, promotion) {
+        value["comment"] = json!(words);
+    }
     if promotion.attested.is_some() {
         value["admission_counts"] = json!(promotion.admission_counts());
     }
@@ -505,6 +526,12 @@ fn failures(promotion: &Promotion) -> Vec<(&'static str, &Failure)> {
     }
 }
 
+/// How to approve by a comment, where that is accepted.
+fn by_comment(ledger: &Ledger, promotion: &Promotion) -> Option<String> {
+    let words = comment::wanted(ledger, promotion).ok()??;
+    Some(format!("write `{words}` on a line of a comment on GitHub, which rests on GitHub's word alone"))
+}
+
 /// The end of something that was kept: what the release said.
 async fn kept(session: &Session, digest: Digest, style: &Style) -> String {
     let Ok(Some(bytes)) = session.book.object(digest).await else {
@@ -520,7 +547,12 @@ async fn kept(session: &Session, digest: Digest, style: &Style) -> String {
 fn next_commands(ledger: &Ledger, promotion: &Promotion) -> Vec<String> {
     let again = again(promotion).replace('`', "");
     match &promotion.stage {
-        Stage::Waiting(Wait::Approval { .. }) => vec![format!("sealift approve {}", promotion.id), again],
+        Stage::Waiting(Wait::Approval { .. }) => {
+            let mut next = vec![format!("sealift approve {}", promotion.id)];
+            next.extend(by_comment(ledger, promotion));
+            next.push(again);
+            next
+        }
         Stage::Waiting(_) | Stage::Judging | Stage::Forward { .. } | Stage::Back { .. } => vec![again],
         Stage::Ended(Ended::Completed { .. } | Ended::Cancelled { .. }) => Vec::new(),
         Stage::Ended(Ended::Failed { failure, .. }) => {

@@ -141,6 +141,11 @@ catalogue! {
     E0612 Usage "this person may not do that"
     E0613 Usage "there is no such proposal"
     E0614 Authentication "the token does not say who asks"
+    E0615 Usage "the request file cannot be used"
+    E0616 Usage "the request has lapsed"
+    E0617 Usage "the log can only be read here"
+    E0618 Usage "the answer file cannot be used"
+    E0619 Usage "the comment does not count"
 
     E0701 Ok "a notice was not delivered"
 

@@ -3,6 +3,8 @@
 
 mod admission;
 mod approvals;
+mod approvals_by_comment;
+mod approvals_by_file;
 mod architecture;
 mod attest;
 mod baseline;

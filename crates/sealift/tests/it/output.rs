@@ -55,6 +55,9 @@ fn every_command_speaks_json() {
     json(&ask, 5);
     json(&["reject", "--reason", "x", "--identity", "keys/ana"], 0);
     let id = json(&ask, 5)["promotion_id"].as_u64().unwrap().to_string();
+    json(&["request", "export", "--out", "request.json"], 0);
+    json(&["approve", "request.json", "--identity", "keys/ana", "--out", "answer.json"], 0);
+    json(&["approve", "import", "answer.json"], 0);
     json(&["approve", "--identity", "keys/ana"], 0);
     assert_eq!(json(&["promote", "--to", "production"], 0)["state"], "completed");
     json(&["verify", "--in", "production"], 0);

@@ -160,6 +160,10 @@ impl Log for SqliteLog {
         Ok(self.newest()?.head())
     }
 
+    fn can_write(&self) -> bool {
+        self.keys.signing().is_some()
+    }
+
     /// An empty batch changes nothing and is only compared.
     async fn append(&self, expected: Head, batch: Vec<NewLeaf>) -> Result<Head, LogError> {
         self.with(|connection| append::append(&self.place, connection, &self.keys, expected, batch))

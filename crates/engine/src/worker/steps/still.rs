@@ -19,6 +19,7 @@ impl Worker<'_> {
     /// Refuses to go on where something stands against it by now: another policy, a hold, a freeze, or consent that is older than
     /// the policy lets consent be. Nothing live was changed then.
     pub(super) async fn still_may(&self, context: &Context<'_>) -> Result<(), StepError> {
+        self.take_in(context.promotion.id).await?;
         let ledger = self.book.ledger().await?;
         let promotion = decide::promotion(&ledger, context.promotion.id)?;
         let Some(why) = self.against(&ledger, promotion).await? else { return Ok(()) };

@@ -50,6 +50,7 @@ pub(crate) fn made_up(clock: Arc<TurnedClock>) -> Result<World, Failed> {
         sources: wiring::sources(),
         clock,
         host: Arc::new(ThisHost::new()),
+        inbox: None,
     })
 }
 

@@ -25,13 +25,38 @@ const DEFINITION_LINES: usize = 20;
 /// Larger definitions are not compared line by line.
 const DEFINITION_BYTES: usize = 256 << 10;
 
-type Line = (&'static str, String);
+pub(super) type Line = (&'static str, String);
 
-/// What is signed.
-pub(super) async fn what_is_signed(
-    session: &Session,
+/// What a release would be started from, and what the live one was started from, as far as both are at hand.
+#[derive(Default)]
+pub(super) struct Definitions {
+    /// The digest of what it would be started from; `None` where nothing says.
+    pub(super) candidate: Option<Digest>,
+    /// Its bytes.
+    pub(super) after: Option<Vec<u8>>,
+    /// The bytes of what the live one was started from.
+    pub(super) before: Option<Vec<u8>>,
+}
+
+impl Definitions {
+    /// From the configuration and the log.
+    pub(super) async fn of(session: &Session, ledger: &Ledger, promotion: &Promotion) -> Self {
+        let live = ledger.environments.get(&promotion.to).and_then(|record| record.live.as_ref()?.definition);
+        let before = match live {
+            Some(live) => session.book.object(live).await.ok().flatten(),
+            None => None,
+        };
+        let after = session.world.drivers.get(&promotion.to).and_then(|driver| driver.definition().ok());
+        Self { candidate: judge::definition(&session.world, promotion).ok().flatten(), after, before }
+    }
+}
+
+/// What is signed. Of what came in a file, `told` is what nothing binds.
+pub(super) fn what_is_signed(
     ledger: &Ledger,
     statement: &ApprovalStatement,
+    definitions: &Definitions,
+    told: &[Line],
     style: &Style,
 ) -> String {
     let mut lines: Vec<Line> = vec![("promotion", format!("{} of {}", statement.promotion, statement.app))];
@@ -42,11 +67,12 @@ pub(super) async fn what_is_signed(
             lines.extend(gates(promotion));
             lines.push(("evidence", statement.evidence_digest.to_string()));
             lines.push(("policy", statement.policy_digest.to_string()));
-            lines.extend(definition(session, ledger, promotion).await);
+            lines.extend(definition(ledger, promotion, definitions));
             lines.extend(way_back(ledger, promotion));
         }
     }
     lines.extend(statement.reason.iter().map(|reason| ("because", reason.clone())));
+    lines.extend(told.iter().cloned());
     lines.push(("signs", signs(statement)));
     // The reason and the names of releases come from others: nothing in them may hide what is signed.
     let line = |(label, words): Line| {
@@ -115,12 +141,12 @@ fn gates(promotion: &Promotion) -> Vec<Line> {
 }
 
 /// How what the release would be started from differs from what the live one was started from.
-async fn definition(session: &Session, ledger: &Ledger, promotion: &Promotion) -> Vec<Line> {
+fn definition(ledger: &Ledger, promotion: &Promotion, definitions: &Definitions) -> Vec<Line> {
     if promotion.kind == Kind::Rollback {
         return vec![("definition", "the one that it was live with before".to_owned())];
     }
     let live = ledger.environments.get(&promotion.to).and_then(|record| record.live.as_ref()?.definition);
-    let Ok(Some(digest)) = judge::definition(&session.world, promotion) else { return Vec::new() };
+    let Some(digest) = definitions.candidate else { return Vec::new() };
     // What is signed is what was judged. Another file on this machine must not be shown in its place.
     if promotion.evidence != Some(judge::evidence_digest(&promotion.judged, Some(digest))) {
         let words = "it was judged with ANOTHER than sealift.yaml has here, so what would be started is not shown";
@@ -131,13 +157,18 @@ async fn definition(session: &Session, ledger: &Ledger, promotion: &Promotion) -
         return vec![("definition", format!("{}, as is live", digest.short()))];
     }
     let mut lines = vec![("definition", format!("CHANGED: {} → {}", live.short(), digest.short()))];
-    let before = session.book.object(live).await.ok().flatten();
-    let after = session.world.drivers.get(&promotion.to).and_then(|driver| driver.definition().ok());
-    let (Some(before), Some(after)) = (before, after) else {
-        lines.push(("", "what it was before was erased, so it cannot be compared".to_owned()));
-        return lines;
+    let (before, after) = match (&definitions.before, &definitions.after) {
+        (Some(before), Some(after)) => (before, after),
+        (None, _) => {
+            lines.push(("", "what it was before is not at hand, or was erased, so it cannot be compared".to_owned()));
+            return lines;
+        }
+        (_, None) => {
+            lines.push(("", "what it would be is not at hand, so it cannot be shown".to_owned()));
+            return lines;
+        }
     };
-    let differences = differences(&before, &after);
+    let differences = differences(before, after);
     let more = differences.len().saturating_sub(DEFINITION_LINES);
     lines.extend(differences.into_iter().take(DEFINITION_LINES).map(|line| ("", line)));
     if more > 0 {

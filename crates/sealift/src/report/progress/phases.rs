@@ -98,6 +98,10 @@ impl Phases {
                 vec![row(Mark::Ok, "approval", names.join(", "), None)]
             }
             Progress::Unproven { consent } => vec![row(Mark::Bad, "approval", consent.join("; "), None)],
+            Progress::TakenIn { statements } => {
+                let each = |words: &String| row(Mark::None, "handed in", words.clone(), None);
+                statements.iter().map(each).collect()
+            }
             Progress::Waiting { reason, until } => self.waiting(reason, *until, now),
             Progress::StepBegan { step, usually } => self.began(*step, *usually, now),
             Progress::Note { text, .. } => self.note(text),

@@ -120,6 +120,7 @@ impl State {
             Progress::Unproven { consent } => {
                 consent.iter().map(|words| format!("approval does not count: {words}")).collect()
             }
+            Progress::TakenIn { statements } => statements.iter().map(|words| format!("handed in: {words}")).collect(),
             Progress::Waiting { reason, until } => {
                 vec![format!("waiting for {reason}, until {}", until.strftime("%FT%TZ"))]
             }
