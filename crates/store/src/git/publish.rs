@@ -40,6 +40,12 @@ impl Session<'_> {
         self.put_large(&records).await?;
         for _ in 0..TRIES {
             let (seen, files) = self.known_files().await?;
+            // Where the clone was made anew, that has looked at the remote.
+            let found = self.head()?;
+            if found != expected {
+                return Err(LogError::Conflict { expected, found }.into());
+            }
+            self.follows(&records)?;
             let changes = self.changes(&files, &records).await?;
             let size = records.last().map_or(expected.size, |record| record.size);
             let message = format!("{} entries, {size} in all", size - expected.size);
@@ -58,6 +64,15 @@ impl Session<'_> {
             }
         }
         Err(self.refused("others keep changing the branch"))
+    }
+
+    /// Nothing is pushed that could not be read again.
+    fn follows(&self, records: &[Record]) -> Result<(), Fault> {
+        let mut point = self.mirror()?.tip()?.verify(self.keys())?;
+        for record in records {
+            point = record.follow(&point, self.keys())?;
+        }
+        Ok(())
     }
 
     /// Whether the mirror has just these commits, note for note. Only asked when history does not tell.

@@ -157,12 +157,13 @@ impl Repository {
         self.resolve(FETCHED).await?.ok_or_else(|| Fault::Cache("what was fetched is not there".into()))
     }
 
-    /// Fetches the commits, without files, since the one that was seen, up to the newest; whether `ours` is among them.
+    /// Fetches the commits with their directories, without files, since the one that was seen, up to the newest; whether `ours` is among them.
     /// `None` if the newest does not continue what was seen.
     pub(super) async fn has_arrived(&self, seen: &Oid, ours: &Oid) -> Result<Option<bool>, Fault> {
         let history = "refs/sealift/history";
         let refs = format!("+refs/heads/{}:{history}", self.branch);
-        let arguments = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=tree:0", "origin", &refs];
+        let arguments =
+            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none", "origin", &refs];
         self.remote_call(&arguments, Input::Lock(&self.lock)).await?;
         if !self.is_ancestor(seen, history).await? {
             return Ok(None);

@@ -8,5 +8,6 @@
     reason = "helpers of tests fail the test, as tests do"
 )]
 
+mod dbg;
 mod fixture;
 mod suite;
