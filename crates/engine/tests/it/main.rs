@@ -5,6 +5,7 @@ mod attest;
 mod costs;
 mod expedited;
 mod forged;
+mod known_head;
 mod leases;
 mod offline;
 mod rehearsals;

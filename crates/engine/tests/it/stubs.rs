@@ -635,6 +635,11 @@ impl Stage {
         Book::open(log, self.clock.clone(), self.salts.clone(), "tester".into()).await.unwrap()
     }
 
+    /// The same over a log that behaves otherwise.
+    pub(crate) async fn book_over(&self, log: impl FnOnce(Arc<SqliteLog>) -> Arc<dyn Log>) -> Book {
+        Book::open(log(self.log.clone()), self.clock.clone(), self.salts.clone(), "tester".into()).await.unwrap()
+    }
+
     pub(crate) fn world(&self, run: &str) -> World {
         let driver: Arc<dyn Driver> = Arc::new(StubDriver(self.script.clone()));
         World {
