@@ -93,9 +93,8 @@ impl Session<'_> {
     ) -> Result<Outcome, Fault> {
         let message = format!("{message}\n\nrun: {}", nonce());
         let commit = self.repository.commit(Some(seen), manner == Manner::Detached, changes, &message).await?;
-        let over = (manner == Manner::Detached).then_some(Some(seen));
         for _ in 0..TRIES {
-            let (answer, words) = match self.repository.push(&commit, over).await? {
+            let (answer, words) = match self.repository.push(&commit, Some(seen)).await? {
                 Pushed::Done => return Ok(Outcome::Written(Some(commit))),
                 Pushed::Failed(answer, words) => (answer, words),
             };

@@ -28,7 +28,7 @@ impl Session<'_> {
         changes.insert(CHECKPOINT.to_owned(), Some(first.note.clone().into_bytes()));
         changes.insert(layout::tail_path(0), Some(Beside { after, commits: Vec::new() }.encode()?));
         let commit = self.repository.commit(None, false, &changes, "A new log").await?;
-        if let Pushed::Failed(answer, words) = self.repository.push(&commit, Some(None)).await? {
+        if let Pushed::Failed(answer, words) = self.repository.push(&commit, None).await? {
             match self.repository.look().await {
                 Ok(Some(found)) if found == commit => {}
                 Ok(Some(_)) => return Err(self.exists()),
