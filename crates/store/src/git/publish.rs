@@ -91,7 +91,7 @@ impl Session<'_> {
         changes: &Changes,
         message: &str,
     ) -> Result<Outcome, Fault> {
-        let message = format!("{message}\n\nrun: {}", nonce());
+        let message = with_nonce(message);
         let commit = self.repository.commit(Some(seen), manner == Manner::Detached, changes, &message).await?;
         for _ in 0..TRIES {
             let (answer, words) = match self.repository.push(&commit, Some(seen)).await? {
@@ -204,10 +204,11 @@ fn is_race(words: &str) -> bool {
         .any(|sign| lower.contains(sign))
 }
 
-/// So that no two runs ever make the same commit: whether one of them arrived could not be told otherwise.
-fn nonce() -> String {
+/// A message that no other run has, so that no two ever make the same commit: whether one of them arrived could not be told
+/// otherwise.
+pub(super) fn with_nonce(message: &str) -> String {
     let mut bytes = [0; 8];
     // Without randomness there is still git's own time.
     let _ = rand::fill(&mut bytes);
-    hex::encode(bytes)
+    format!("{message}\n\nrun: {}", hex::encode(bytes))
 }
