@@ -149,26 +149,39 @@ impl Book {
 
     /// Decides and commits. If somebody else wrote first, `decide` is asked again on what is so then; if what it wants to
     /// write cannot follow, nothing is written.
+    ///
+    /// The first decision is made on what is known without asking where the log lies: the log takes it only if that is still
+    /// so. An error, and a decision to write nothing, stand only once the log was asked.
     pub async fn commit<T>(
         &self,
         mut decide: impl FnMut(&Ground<'_>) -> Result<Decision<T>, EngineError>,
     ) -> Result<T, EngineError> {
         let mut read = self.read.lock().await;
+        self.catch_up_with_known(&mut read).await?;
         for _ in 0..MAX_CONFLICTS {
-            self.catch_up(&mut read).await?;
             let now = self.clock.now();
-            let decision = decide(&Ground { ledger: &read.ledger, next: read.head.size, now })?;
-            if decision.drafts.is_empty() {
-                return Ok(decision.value);
-            }
-            let (batch, after) = self.prepare(&read, decision.drafts, now)?;
-            match self.log.append(read.head, batch).await {
-                Ok(head) => {
-                    *read = Read { head, ..after };
-                    return Ok(decision.value);
+            let decided = decide(&Ground { ledger: &read.ledger, next: read.head.size, now });
+            let prepared = decided.and_then(|decision| {
+                let batch = self.prepare(&read, decision.drafts, now)?;
+                Ok((batch, decision.value))
+            });
+            match prepared {
+                Ok(((batch, after), value)) if !batch.is_empty() => match self.log.append(read.head, batch).await {
+                    Ok(head) => {
+                        *read = Read { head, ..after };
+                        return Ok(value);
+                    }
+                    Err(LogError::Conflict { .. }) => self.catch_up(&mut read).await?,
+                    Err(other) => return Err(other.into()),
+                },
+                // Nobody would notice that this rests on what is no longer so.
+                outcome => {
+                    let before = read.head;
+                    self.catch_up(&mut read).await?;
+                    if read.head == before {
+                        return outcome.map(|(_, value)| value);
+                    }
                 }
-                Err(LogError::Conflict { .. }) => {}
-                Err(other) => return Err(other.into()),
             }
         }
         Err(EngineError::Contended(MAX_CONFLICTS))
@@ -223,6 +236,12 @@ impl Book {
         Folding::new(self.log.as_ref(), &self.trust)
     }
 
+    /// Reads on as far as is known without asking.
+    async fn catch_up_with_known(&self, read: &mut Read) -> Result<(), EngineError> {
+        let head = self.log.known_head().await?;
+        if head.size > read.head.size { self.read_on(read, head).await } else { Ok(()) }
+    }
+
     async fn catch_up(&self, read: &mut Read) -> Result<(), EngineError> {
         let head = self.log.head().await?;
         if head == read.head {
@@ -232,6 +251,11 @@ impl Book {
             let what = format!("it had {} entries a moment ago and has {} now", read.head.size, head.size);
             return Err(LogError::Tampered { what, at: None }.into());
         }
+        self.read_on(read, head).await
+    }
+
+    /// Folds what was appended up to `head`, which is ahead of what was read.
+    async fn read_on(&self, read: &mut Read, head: Head) -> Result<(), EngineError> {
         let mut folding = self.folding();
         if read.head.size == 0 {
             folding.begin(head.size).await?;

@@ -62,7 +62,8 @@ impl Session {
         if let Some(wrap) = &shell.wrap_log {
             log = wrap(log);
         }
-        let world = wiring::world(shell, &config).map_err(one)?;
+        let mut world = wiring::world(shell, &config).map_err(one)?;
+        world.inbox = store.inbox();
         let trust = wiring::trust(shell, &config).map_err(one)?;
         let book = Book::open_with(log, Arc::new(SystemClock), Arc::new(SystemEntropy), account(shell), trust)
             .await

@@ -7,6 +7,7 @@ mod exchange;
 mod expedited;
 mod forged;
 mod inbox;
+mod known_head;
 mod leases;
 mod offline;
 mod rehearsals;

@@ -654,6 +654,11 @@ impl Stage {
         self.log.clone()
     }
 
+    /// The same over a log that behaves otherwise.
+    pub(crate) async fn book_over(&self, log: impl FnOnce(Arc<SqliteLog>) -> Arc<dyn Log>) -> Book {
+        Book::open(log(self.log.clone()), self.clock.clone(), self.salts.clone(), "tester".into()).await.unwrap()
+    }
+
     pub(crate) fn world(&self, run: &str) -> World {
         let driver: Arc<dyn Driver> = Arc::new(StubDriver(self.script.clone()));
         World {

@@ -40,6 +40,12 @@ impl Session<'_> {
         self.put_large(&records).await?;
         for _ in 0..TRIES {
             let (seen, files) = self.known_files().await?;
+            // Where the clone was made anew, that has looked at the remote.
+            let found = self.head()?;
+            if found != expected {
+                return Err(LogError::Conflict { expected, found }.into());
+            }
+            self.follows(&records)?;
             let changes = self.changes(&files, &records).await?;
             let size = records.last().map_or(expected.size, |record| record.size);
             let message = format!("{} entries, {size} in all", size - expected.size);
@@ -60,6 +66,15 @@ impl Session<'_> {
         Err(self.refused("others keep changing the branch"))
     }
 
+    /// Nothing is pushed that could not be read again.
+    fn follows(&self, records: &[Record]) -> Result<(), Fault> {
+        let mut point = self.mirror()?.tip()?.verify(self.keys())?;
+        for record in records {
+            point = record.follow(&point, self.keys())?;
+        }
+        Ok(())
+    }
+
     /// Whether the mirror has just these commits, note for note. Only asked when history does not tell.
     fn holds(&self, records: &[Record]) -> Result<bool, Fault> {
         let Some(last) = records.last() else { return Ok(false) };
@@ -76,11 +91,10 @@ impl Session<'_> {
         changes: &Changes,
         message: &str,
     ) -> Result<Outcome, Fault> {
-        let message = format!("{message}\n\nrun: {}", nonce());
+        let message = with_nonce(message);
         let commit = self.repository.commit(Some(seen), manner == Manner::Detached, changes, &message).await?;
-        let over = (manner == Manner::Detached).then_some(Some(seen));
         for _ in 0..TRIES {
-            let (answer, words) = match self.repository.push(&commit, over).await? {
+            let (answer, words) = match self.repository.push(&commit, Some(seen)).await? {
                 Pushed::Done => return Ok(Outcome::Written(Some(commit))),
                 Pushed::Failed(answer, words) => (answer, words),
             };
@@ -190,10 +204,11 @@ fn is_race(words: &str) -> bool {
         .any(|sign| lower.contains(sign))
 }
 
-/// So that no two runs ever make the same commit: whether one of them arrived could not be told otherwise.
-fn nonce() -> String {
+/// A message that no other run has, so that no two ever make the same commit: whether one of them arrived could not be told
+/// otherwise.
+pub(super) fn with_nonce(message: &str) -> String {
     let mut bytes = [0; 8];
     // Without randomness there is still git's own time.
     let _ = rand::fill(&mut bytes);
-    hex::encode(bytes)
+    format!("{message}\n\nrun: {}", hex::encode(bytes))
 }

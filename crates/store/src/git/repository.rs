@@ -157,12 +157,13 @@ impl Repository {
         self.resolve(FETCHED).await?.ok_or_else(|| Fault::Cache("what was fetched is not there".into()))
     }
 
-    /// Fetches the commits, without files, since the one that was seen, up to the newest; whether `ours` is among them.
+    /// Fetches the commits with their directories, without files, since the one that was seen, up to the newest; whether `ours` is among them.
     /// `None` if the newest does not continue what was seen.
     pub(super) async fn has_arrived(&self, seen: &Oid, ours: &Oid) -> Result<Option<bool>, Fault> {
         let history = "refs/sealift/history";
         let refs = format!("+refs/heads/{}:{history}", self.branch);
-        let arguments = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=tree:0", "origin", &refs];
+        let arguments =
+            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none", "origin", &refs];
         self.remote_call(&arguments, Input::Lock(&self.lock)).await?;
         if !self.is_ancestor(seen, history).await? {
             return Ok(None);
@@ -336,16 +337,13 @@ impl Repository {
         self.local_call(&["update-ref", "-d", name], Input::Lock(&self.lock), SHORT).await.map(drop)
     }
 
-    /// Pushes a commit to the branch: on top of what is there, or, with `over`, in place of exactly that commit, or of no
-    /// branch at all.
-    pub(super) async fn push(&self, commit: &Oid, over: Option<Option<&Oid>>) -> Result<Pushed, Fault> {
+    /// Pushes a commit to the branch, if exactly `seen` is there, or no such branch. Something else is never replaced, and
+    /// nothing that was taken away there comes back unnoticed.
+    pub(super) async fn push(&self, commit: &Oid, seen: Option<&Oid>) -> Result<Pushed, Fault> {
         let refs = format!("{commit}:refs/heads/{}", self.branch);
-        let lease = over.map(|seen| {
-            format!("--force-with-lease=refs/heads/{}:{}", self.branch, seen.map(Oid::as_str).unwrap_or_default())
-        });
-        let mut arguments = vec!["push", "--porcelain", "--no-verify"];
-        arguments.extend(lease.as_deref());
-        arguments.extend(["origin", refs.as_str()]);
+        let seen = seen.map(Oid::as_str).unwrap_or_default();
+        let lease = format!("--force-with-lease=refs/heads/{}:{seen}", self.branch);
+        let arguments = ["push", "--porcelain", "--no-verify", &lease, "origin", &refs];
         match self.git.run(&arguments, Input::Lock(&self.lock), SHORT).await {
             Ok(said) if said.well => Ok(Pushed::Done),
             Ok(said) => {

@@ -6,6 +6,7 @@ use sealift_engine::ports::log::{AuditReport, Head, LogError, NewLeaf};
 
 use super::{
     layout::{self, At, Beside, CHECKPOINT, tampered},
+    publish::with_nonce,
     reader::{blobs_of_names, oid},
     repository::{Changes, Fault, Listing, Pushed},
     session::Session,
@@ -27,8 +28,8 @@ impl Session<'_> {
         let mut changes = Changes::new();
         changes.insert(CHECKPOINT.to_owned(), Some(first.note.clone().into_bytes()));
         changes.insert(layout::tail_path(0), Some(Beside { after, commits: Vec::new() }.encode()?));
-        let commit = self.repository.commit(None, false, &changes, "A new log").await?;
-        if let Pushed::Failed(answer, words) = self.repository.push(&commit, Some(None)).await? {
+        let commit = self.repository.commit(None, false, &changes, &with_nonce("A new log")).await?;
+        if let Pushed::Failed(answer, words) = self.repository.push(&commit, None).await? {
             match self.repository.look().await {
                 Ok(Some(found)) if found == commit => {}
                 Ok(Some(_)) => return Err(self.exists()),
@@ -83,10 +84,6 @@ impl Session<'_> {
     /// Appends commits of another store.
     pub(super) async fn import_all(&mut self, records: Vec<Record>) -> Result<Head, Fault> {
         self.sync().await?;
-        let mut point = self.mirror()?.tip()?.verify(self.keys())?;
-        for record in &records {
-            point = record.follow(&point, self.keys())?;
-        }
         if records.is_empty() { self.head() } else { self.publish(records).await }
     }
 

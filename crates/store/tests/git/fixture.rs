@@ -116,19 +116,25 @@ impl Place {
 
     /// A commit on top of the branch in which a file has other bytes, or is gone. The branch stays.
     pub(crate) fn edited(&self, path: &str, bytes: Option<&[u8]>) -> String {
-        let mut stream = format!(
-            "commit refs/heads/edited\ncommitter Mallory <m@example.org> now\ndata 0\nfrom {}\n",
-            git(&self.repository(), &["rev-parse", "sealift"]).trim()
-        )
-        .into_bytes();
-        match bytes {
-            None => stream.extend_from_slice(format!("D {path}\n").as_bytes()),
-            Some(bytes) => {
-                stream.extend_from_slice(format!("M 100644 inline {path}\ndata {}\n", bytes.len()).as_bytes());
-                stream.extend_from_slice(bytes);
-                stream.push(b'\n');
-            }
-        }
+        let before = self.tip();
+        let mut change = match bytes {
+            None => return self.imported(format!("D {path}\n").into_bytes(), &before),
+            Some(bytes) => format!("M 100644 inline {path}\ndata {}\n", bytes.len()).into_bytes(),
+        };
+        change.extend_from_slice(bytes.unwrap());
+        change.push(b'\n');
+        self.imported(change, &before)
+    }
+
+    /// Changes files of the branch, in the words of `git fast-import`.
+    pub(crate) fn import(&self, changes: &str) {
+        let commit = self.imported(changes.as_bytes().to_vec(), &self.tip());
+        self.set_tip(&commit);
+    }
+
+    fn imported(&self, changes: Vec<u8>, parent: &str) -> String {
+        let start = "commit refs/heads/edited\ncommitter Mallory <m@example.org> now\ndata 0\n";
+        let stream = [format!("{start}from {parent}\n").into_bytes(), changes].concat();
         let mut child = Command::new("git")
             .args(["fast-import", "--quiet", "--force", "--date-format=now"])
             .current_dir(self.repository())

@@ -8,5 +8,14 @@
     reason = "helpers of tests fail the test, as tests do"
 )]
 
+mod attacks;
+mod cold;
+mod copying;
+mod crash;
+mod damage;
 mod fixture;
+mod inbox;
+mod large;
+mod refusals;
+mod secrets;
 mod suite;

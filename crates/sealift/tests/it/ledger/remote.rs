@@ -215,6 +215,7 @@ http {{
     fastcgi_temp_path {at}/fastcgi;
     uwsgi_temp_path {at}/uwsgi;
     scgi_temp_path {at}/scgi;
+    map_hash_bucket_size 256;
     map $http_authorization $may {{ default ""; "Basic {writes}" write; "Basic {reads}" read; }}
     map "$arg_service$uri" $wants {{ default read; "~git-receive-pack" write; }}
     map "$may:$wants" $verdict {{ default 403; "write:read" 200; "write:write" 200; "read:read" 200; "~^:" 401; }}
