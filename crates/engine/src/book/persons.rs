@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use sealift_domain::{
     approval::ActStatement,
+    digest::Digest,
     event::{Event, PolicyAccepted},
     ledger::Ledger,
     policy::Policy,
@@ -83,7 +84,9 @@ fn counts(
     let statement = statement.map(Vec::as_slice).unwrap_or_default();
     if let Event::PolicyAccepted(accepted) = event {
         let signed: serde_json::Value = serde_json::from_slice(statement).map_err(|why| why.to_string())?;
+        let contacts = serde_json::to_vec(&accepted.contacts).map_err(|why| why.to_string())?;
         let same = signed["app"] == policy.app.to_string()
+            && signed["contacts"] == Digest::of(&contacts).to_string()
             && signed["replaces"] == policy.digest().to_string()
             && signed["since"] == ledger.policy_since.unwrap_or_default()
             && signed["policy"] == accepted.policy.digest().to_string();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use sealift_domain::{
     digest::Digest,
-    entry::Place,
+    entry::{Entry, Leaf, Place},
     event::{Event, FreezeLifted, FreezePlaced},
     freeze::Freeze,
     ledger::IllegalEntry,
+    personal::{Personal, Salt},
     promotion::{Kind, Status},
     quantity::Period,
 };
@@ -17,10 +18,13 @@ use sealift_engine::{
     error::EngineError,
     ports::{clock::Clock, log::Log, writer::Writer},
 };
-use sealift_store::writer::WriterKeys;
+use sealift_store::{key::SigningKey, writer::WriterKeys};
 
 use super::{Keys, append, become_writer, entry, forge, hold, next, refused, staged, tampered, verified, write};
 use crate::stubs::{NoSignatures, Stage, environment};
+
+/// See [`a_signed_leaf_is_written_as_it_always_was`].
+const WRITTEN: &str = r#"{"v":2,"kind":"hold-placed","time":"2026-01-01T00:00:00Z","actor":"sha256:913d37fc527badd1cd0d1eeb09e7be1e056526cb14d0236f4d50133efe9e8ccc","body":"sha256:b2356c9b288379e510d1835cf309bab43d4a1018bfefe4357ae7679b5c90c17c","writer":{"key":"c74f20a3","previous":"sha256:6db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb","signature":"qm5l3BqctGe+qe/wb1ZxyU2t69ITmA7Z+oIq/Py4x//w02PvcMSz2Buze8BTW3TCvYhZca4e42tdHNbyi2A7Aw=="}}"#;
 
 #[tokio::test]
 async fn each_environment_s_run_writes_its_own_facts_and_believes_the_other_s() {
@@ -190,4 +194,20 @@ async fn a_key_is_replaced_by_naming_both_and_then_only_the_new_one() {
     refuses(write(&by(&old).await, fact()).await);
     write(&by(&new).await, fact()).await.unwrap();
     audit::verify(&stage.book().await, &NoSignatures, None).await.unwrap();
+}
+
+/// Formats are for ever: a leaf that was signed today must verify with every later version.
+#[test]
+fn a_signed_leaf_is_written_as_it_always_was() {
+    let private = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+    let key = WriterKeys::new(Some(SigningKey::from_text(private).unwrap()));
+    let time = "2026-01-01T00:00:00Z".parse().unwrap();
+    let entry = Entry { time, actor: Personal::new("eve", Salt([7; 32])), event: hold("look first") };
+    let place = Place { index: 7, previous: Some(Digest::of(b"before")) };
+    let sealed = entry.seal_by(place, &key.key().unwrap(), |bytes| key.sign(bytes)).unwrap();
+    assert_eq!(String::from_utf8(sealed.leaf.clone()).unwrap(), WRITTEN);
+    let leaf = Leaf::parse(&sealed.leaf).unwrap();
+    let signature = leaf.writer.as_ref().unwrap().signature.clone();
+    assert!(key.verify(&key.key().unwrap(), &leaf.signed_bytes(7).unwrap(), &signature));
+    assert!(!key.verify(&key.key().unwrap(), &leaf.signed_bytes(8).unwrap(), &signature));
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use sealift_domain::{
     approval::Proof,
     digest::Digest,
-    event::{Event, HoldReleased, PolicyAccepted},
+    event::{Event, HoldReleased, PolicyAccepted, PromotionChanged},
     freeze::HoldScope,
     name::PersonId,
-    policy::{ApprovalRule, Person, Policy},
+    personal::{Personal, Salt},
+    policy::{ApprovalRule, Contact, Person, Policy},
+    promotion::PromotionEvent,
 };
 use sealift_engine::{
     init::{self, Acceptance},
@@ -67,6 +69,7 @@ async fn attack_26_a_policy_that_nobody_signed_gives_no_key_a_voice() {
         ("a bad signature", "the signature of an acceptance of a policy does not hold"),
         ("another policy", "an acceptance of a policy is not what was signed"),
         ("another change", "a policy was accepted in place of another one"),
+        ("other contacts", "a policy was accepted in place of another one"),
     ] {
         let (stage, keys) = staged_with(with_ana).await;
         let policy = opened_to_a_stranger(&stage, &keys).await;
@@ -75,12 +78,16 @@ async fn attack_26_a_policy_that_nobody_signed_gives_no_key_a_voice() {
         let in_force = message(&stage, &stage.book().await.ledger().await.unwrap().policy.clone().unwrap()).await;
         let since = String::from_utf8(right.clone()).unwrap().replacen("\"since\":0", "\"since\":1", 1).into_bytes();
         assert_ne!(since, right);
+        let github = Contact { email: None, github: Some(Personal::new("eve", Salt([2; 32]))) };
+        let ledger = stage.book().await.ledger().await.unwrap();
+        let accounts = init::acceptance(&ledger, &policy, &[(ana(), github)].into()).unwrap();
         let (objects, stored): (Option<[&[u8]; 2]>, bool) = match what {
             "nobody" => (None, true),
             "nothing beside the log" => (Some([&right, b"signature"]), false),
             "a bad signature" => (Some([&right, b"forged"]), true),
             "another policy" => (Some([&in_force, b"signature"]), true),
-            _ => (Some([&since, b"signature"]), true),
+            "another change" => (Some([&since, b"signature"]), true),
+            _ => (Some([&accounts, b"signature"]), true),
         };
         forge_policy(&stage, policy, objects, stored).await;
         let (told, at) = tampered(&stage, &keys).await;
@@ -140,4 +147,18 @@ async fn attack_26_a_hold_is_not_released_in_the_name_of_a_person_who_did_not_si
         let (told, _) = tampered(&stage, &keys).await;
         assert!(told.contains(words), "{told}");
     }
+}
+
+#[tokio::test]
+async fn attack_26_a_follow_up_is_not_closed_in_the_name_of_a_person_who_did_not_sign() {
+    let (stage, keys) = staged_with(with_ana).await;
+    let promotion = *stage.book().await.ledger().await.unwrap().promotions.keys().next().unwrap();
+    let proof = Proof::Sshsig { key: KEY.to_owned(), statement: Digest::of(b"{}"), signature: Digest::of(b"forged") };
+    let change = PromotionEvent::FollowUpClosed { by: ana(), reason: "done".into(), proof };
+    let event = Event::Promotion(Box::new(PromotionChanged { promotion, lease: None, cost: None, change }));
+    let sealed = entry(&stage, event).seal().unwrap();
+    let objects = sealed.objects.into_iter().chain([b"{}".to_vec(), b"forged".to_vec()]).collect();
+    append(&stage, sealed.leaf, objects, false).await;
+    let (told, _) = tampered(&stage, &keys).await;
+    assert!(told.contains("the signature of a statement does not hold"), "{told}");
 }
