@@ -189,6 +189,10 @@ impl Log for GitLog {
         })
     }
 
+    fn can_write(&self) -> bool {
+        self.keys.signing().is_some()
+    }
+
     async fn known_head(&self) -> Result<Head, LogError> {
         work!(self, |session| {
             session.some_mirror().await?;
