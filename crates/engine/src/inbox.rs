@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sealift_domain::{
     approval::{ApprovalStatement, Decision as Verdict, NotCounted},
     digest::Digest,
-    ledger::Ledger,
+    ledger::{IllegalEntry, Ledger},
     name::{EnvironmentName, PersonId},
     promotion::{PromotionId, Stage},
 };
@@ -130,6 +130,8 @@ async fn take(
         Ok(HandedIn { again: true, .. }) => Fate::Again,
         Ok(HandedIn { statement, again: false }) => Fate::Accepted(statement.decision),
         Err(why @ EngineError::Log(LogError::TooLarge(_))) => Fate::Refused(why),
+        // A run may have no writer key of the environment: one that has takes it in.
+        Err(EngineError::Refused(why @ IllegalEntry::ForeignWriter { .. })) => Fate::Stays(why.to_string()),
         // Not the fault of what was handed in.
         Err(
             why @ (EngineError::Log(_)
