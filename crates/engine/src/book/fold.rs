@@ -7,6 +7,7 @@ use sealift_domain::{
     entry::{Leaf, Place},
     event::Event,
     ledger::Ledger,
+    writer::WriterKey,
 };
 
 use super::{Trust, persons, trust};
@@ -57,7 +58,7 @@ impl<'a> Folding<'a> {
     }
 
     /// Whether a fold may begin at a leaf. What cannot be read is found by whoever folds it.
-    fn believes(&self, anchors: Option<&[sealift_domain::writer::WriterKey]>, place: Place, bytes: &[u8]) -> bool {
+    fn believes(&self, anchors: Option<&[WriterKey]>, place: Place, bytes: &[u8]) -> bool {
         let Some(anchors) = anchors else { return true };
         Leaf::parse(bytes).is_ok_and(|leaf| self.trust.begins_at(anchors, place, &leaf))
     }
@@ -94,7 +95,7 @@ impl<'a> Folding<'a> {
 
     async fn entry(
         &mut self,
-        anchors: Option<&[sealift_domain::writer::WriterKey]>,
+        anchors: Option<&[WriterKey]>,
         leaf: Leaf,
         event: Event,
         bytes: &[u8],
