@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod host;
 pub mod log;
 pub mod notifier;
+pub mod offline;
 pub mod probe;
 pub mod registry;
 pub mod signature;
