@@ -224,7 +224,9 @@ impl Shelf {
 
     fn small<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, DriverError> {
         let path = self.dir.join(name);
-        let Some(bytes) = files::read_bounded(&path, MAX_SMALL).map_err(|e| self.unusable(&e))? else { return Ok(None) };
+        let Some(bytes) = files::read_bounded(&path, MAX_SMALL).map_err(|e| self.unusable(&e))? else {
+            return Ok(None);
+        };
         let refuse = |why: String| {
             let why = format!("{} cannot be used: {why}; nothing was changed", path.display());
             failure(DriverErrorKind::Preflight, why)

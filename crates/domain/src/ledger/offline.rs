@@ -109,7 +109,8 @@ impl Ledger {
             let why = format!("`{by}` rolled {environment} back from it without the log: {reason}");
             self.environment(environment).failed(left, why.clone(), at.time, at.body);
             // A component that did not change is part of what is live again; holding it would block the way back.
-            let stays = |digest| runs.is_some_and(|runs: &Release| runs.contains(digest)) || rollback.to.contains(digest);
+            let stays =
+                |digest| runs.is_some_and(|runs: &Release| runs.contains(digest)) || rollback.to.contains(digest);
             for (_, digest) in left.components().filter(|(_, digest)| !stays(*digest)) {
                 self.hold(Hold { scope: HoldScope::Digest(digest), reason: why.clone(), by: None });
             }

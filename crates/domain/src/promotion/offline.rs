@@ -35,11 +35,13 @@ impl Promotion {
                     None => Ended::Failed { failure, leftover: left },
                 }
             }
-            Stage::Back { cause, .. } if self.was_never_live() => ended_before_live(cause.clone(), Some(leftover(&failure))),
-            _ if !moved => return false,
-            Stage::Back { cause: Cause::Failed { failure: first, .. } | Cause::Blocked { failure: first, .. }, .. } => {
-                Ended::RolledBack { failure: first.clone() }
+            Stage::Back { cause, .. } if self.was_never_live() => {
+                ended_before_live(cause.clone(), Some(leftover(&failure)))
             }
+            _ if !moved => return false,
+            Stage::Back {
+                cause: Cause::Failed { failure: first, .. } | Cause::Blocked { failure: first, .. }, ..
+            } => Ended::RolledBack { failure: first.clone() },
             Stage::Forward { .. } | Stage::Back { .. } => Ended::RolledBack { failure },
         };
         if self.moved_tags() {
@@ -69,7 +71,8 @@ impl Promotion {
 
 /// What nobody has removed.
 fn leftover(failure: &Failure) -> Failure {
-    let message = "what it had started on the host was not removed by this run; the next promotion makes room".to_owned();
+    let message =
+        "what it had started on the host was not removed by this run; the next promotion makes room".to_owned();
     Failure { message, ..failure.clone() }
 }
 

@@ -108,7 +108,8 @@ impl ComposeDriver {
     }
 
     pub(super) async fn lock(&self, deployment: &Deployment) -> Result<Held, DriverError> {
-        let held = self.host.lock((&deployment.key, deployment.fence), self.config.lock_within, &self.engine.leash).await?;
+        let held =
+            self.host.lock((&deployment.key, deployment.fence), self.config.lock_within, &self.engine.leash).await?;
         self.shelf.admit(deployment.fence, &deployment.key)?;
         Ok(held)
     }

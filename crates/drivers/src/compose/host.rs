@@ -210,13 +210,8 @@ impl Held {
 
 fn write_holder(lock: &mut File, key: &str, fence: u64) -> io::Result<()> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let holder = Holder {
-        deployment: key.to_owned(),
-        fence,
-        process: std::process::id(),
-        host,
-        since: Timestamp::now(),
-    };
+    let holder =
+        Holder { deployment: key.to_owned(), fence, process: std::process::id(), host, since: Timestamp::now() };
     lock.set_len(0)?;
     lock.write_all(&serde_json::to_vec(&holder)?)
 }

@@ -190,7 +190,9 @@ impl Place<'_> {
     /// Why a release of the past cannot be gone back to.
     fn against(&self, past: &PastLive, named: bool, despite_schema: bool) -> Option<String> {
         if !named && self.left.contains(&past.key) {
-            return Some("somebody has gone back from it; name it with `--digest` if it is meant all the same".to_owned());
+            return Some(
+                "somebody has gone back from it; name it with `--digest` if it is meant all the same".to_owned(),
+            );
         }
         if !past.at_hand {
             return Some("the host does not have its image any more, and no registry is asked".to_owned());
@@ -220,7 +222,9 @@ impl Place<'_> {
             None => format!("nothing earlier in {} can be gone back to by this host alone", self.environment),
         };
         match passed_over {
-            [] => format!("{what}: its journal has {} deployments, and no such other release", self.remembered.past.len()),
+            [] => {
+                format!("{what}: its journal has {} deployments, and no such other release", self.remembered.past.len())
+            }
             all => format!("{what}: {}", all.join("; ")),
         }
     }
@@ -228,12 +232,7 @@ impl Place<'_> {
 
 impl Chosen {
     /// The deployment that a record makes.
-    pub(super) fn deployment(
-        app: AppName,
-        environment: &EnvironmentName,
-        record: &Record,
-        fence: u64,
-    ) -> Deployment {
+    pub(super) fn deployment(app: AppName, environment: &EnvironmentName, record: &Record, fence: u64) -> Deployment {
         Deployment {
             key: record.key.clone(),
             fence,

@@ -203,6 +203,8 @@ fn stranger(policy: &Policy, said: &Said) -> Option<String> {
     match policy.owner_of_key(key) {
         Some((owner, _)) if owner == person => None,
         Some((owner, _)) => Some(format!("it was signed in the name of `{person}` with a key of `{owner}`")),
-        None => Some(format!("it was signed in the name of `{person}` with a key that is nobody's in the policy: {key}")),
+        None => {
+            Some(format!("it was signed in the name of `{person}` with a key that is nobody's in the policy: {key}"))
+        }
     }
 }

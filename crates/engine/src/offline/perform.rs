@@ -1,14 +1,8 @@
 //! Doing a rollback without the log: each step idempotent, so that a run that was killed is gone on with by the next.
 
 use sealift_domain::{
-    check::Check,
-    failure::Code,
-    ledger::Ledger,
-    name::EnvironmentName,
-    offline::Outcome,
-    promotion::Step,
-    release::Release,
-    undo::Observed,
+    check::Check, failure::Code, ledger::Ledger, name::EnvironmentName, offline::Outcome, promotion::Step,
+    release::Release, undo::Observed,
 };
 
 use super::{
@@ -185,7 +179,10 @@ impl Work<'_> {
             return Ok((why, Vec::new()));
         }
         if let Some(instead) = self.runs_instead().await? {
-            return Ok((Outcome::Failing { why: format!("{} was made live, and {instead}", self.release) }, Vec::new()));
+            return Ok((
+                Outcome::Failing { why: format!("{} was made live, and {instead}", self.release) },
+                Vec::new(),
+            ));
         }
         let checks = self.check().await?;
         if let Some(bad) = checks.iter().find(|check| !check.passed) {

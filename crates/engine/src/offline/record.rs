@@ -146,7 +146,8 @@ impl Record {
         let key = signed.key(signatures).map_err(|e| e.to_string())?;
         let proof = signed.proof(signatures, key, ACT_NAMESPACE).map_err(|e| e.to_string())?;
         let statement: ActStatement = serde_json::from_str(&self.statement).map_err(|e| e.to_string())?;
-        let Act::OfflineRollback { environment, from, to, definition, despite_schema, .. } = statement.act.clone() else {
+        let Act::OfflineRollback { environment, from, to, definition, despite_schema, .. } = statement.act.clone()
+        else {
             return Err("what was signed is no rollback without the log".to_owned());
         };
         let wrong = [

@@ -11,7 +11,7 @@ use sealift_domain::{
 use sealift_engine::{database, judge, places, ports::clock::Clock, proposal, view};
 use serde_json::json;
 
-use super::{Ends, Global, follow_up};
+use super::{Ends, Global, follow_up, offline};
 use crate::{
     diagnostic::{
         Diagnostic,
@@ -57,6 +57,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let follow_ups: Vec<_> = follow_up::open(&ledger)
             .map(|promotion| json!({"promotion": promotion.id, "follow_up": promotion.follow_up}))
             .collect();
+        let waiting = offline::waiting(&session).await;
+        let waiting: Vec<_> =
+            waiting.iter().map(|(name, kept)| json!({"environment": name, "records": kept.len()})).collect();
         let value = json!({
             "schema_version": 1,
             "app": policy.app,
@@ -64,6 +67,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             "undelivered": pending,
             "proposals": proposals,
             "follow_ups": follow_ups,
+            "offline_waiting": waiting,
         });
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
@@ -91,6 +95,11 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         shell.print(&format!("{}\n", style.paint(if overdue { Tone::Bad } else { Tone::Warn }, &line)));
         let next = format!("next: sealift follow-up close {} --reason \"…\"", promotion.id);
         shell.print(&format!("{next}\n"));
+    }
+    for (name, _) in offline::waiting(&session).await {
+        let words = format!("{name} was rolled back without the log, which does not have that yet");
+        shell.print(&format!("{}\n", style.paint(Tone::Bad, &text::hang("offline  ", &words, style.width))));
+        shell.print(&format!("next: sealift record offline --in {name}\n"));
     }
     for line in needs_attention(&ledger) {
         shell.print(&format!("{}\n", text::hang("", &style.clean(&line), style.width)));

@@ -24,6 +24,7 @@ mod glossary;
 mod kill;
 mod load;
 mod nginx;
+mod offline;
 mod output;
 mod place;
 mod policy;

@@ -19,7 +19,9 @@ use super::{
     journal::{self, Journal, Service},
     migration,
     process::Running,
-    protocol::{AgentError, Command, Ended, ErrorKind, Launch, Outcome, Past, Place, Secrets, ServiceStatus, Start, Status},
+    protocol::{
+        AgentError, Command, Ended, ErrorKind, Launch, Outcome, Past, Place, Secrets, ServiceStatus, Start, Status,
+    },
     proxy::{Backend, Front},
 };
 
