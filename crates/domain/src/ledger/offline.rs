@@ -57,11 +57,12 @@ impl Ledger {
             let message = format!("`{by}` rolled {} back without the log", rollback.environment);
             let failure = Failure { code: Code::new(ENDED), message, evidence: vec![rollback.record] };
             let mut after = Promotion::clone(&before);
-            if !after.rolled_back_offline(moved, (by, &rollback.reason), failure, at.time) {
-                continue;
-            }
+            // The host refuses its number from here on. Where it is not over, it is gone on with under another lease.
             if self.leases.get(&after.to).is_some_and(|lease| lease.promotion == after.id) {
                 self.leases.remove(&after.to);
+            }
+            if !after.rolled_back_offline(moved, (by, &rollback.reason), failure, at.time) {
+                continue;
             }
             if after.notice() != before.notice() {
                 self.tell(&after, at);

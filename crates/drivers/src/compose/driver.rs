@@ -108,10 +108,9 @@ impl ComposeDriver {
     }
 
     pub(super) async fn lock(&self, deployment: &Deployment) -> Result<Held, DriverError> {
-        let held =
-            self.host.lock((&deployment.key, deployment.fence), self.config.lock_within, &self.engine.leash).await?;
-        self.shelf.admit(deployment.fence, &deployment.key)?;
-        Ok(held)
+        let (key, fence) = (deployment.key.as_str(), deployment.fence);
+        let admit = || self.shelf.admit(fence, key);
+        self.host.lock((key, fence), self.config.lock_within, &self.engine.leash, admit).await
     }
 
     /// Writes down that a deployment is live, with all that it takes to bring it back from this host alone.

@@ -103,7 +103,7 @@ impl Host {
     }
 
     /// Takes the lock for the deployment `key` under its fencing number, waiting for another holder up to `within`, and ties the tools
-    /// of `leash` to it.
+    /// of `leash` to it. Under the lock, `admit` is asked first whether anything speaks against it.
     ///
     /// # Errors
     /// [`DriverErrorKind::Locked`] if somebody else goes on holding it, [`DriverErrorKind::Fenced`] if a newer deployment was
@@ -113,6 +113,7 @@ impl Host {
         (key, fence): (&str, u64),
         within: Period,
         leash: &Leash,
+        admit: impl FnOnce() -> Result<(), DriverError>,
     ) -> Result<Held, DriverError> {
         files::private_dir(&self.state).map_err(|e| self.unusable(&e))?;
         let path = self.path("lock");
@@ -128,6 +129,8 @@ impl Host {
         leash.tie(&lock).map_err(|e| self.unusable(&e))?;
         let leash = leash.clone();
         let mut held = Held { _lock: lock, leash, host: self.clone(), journal: Journal::default() };
+        // Before its number counts: whoever is barred must not keep others out by it.
+        admit()?;
         held.journal = self.journal()?;
         held.fence(fence)?;
         Ok(held)
@@ -275,24 +278,24 @@ mod tests {
     async fn the_lock_has_one_holder_who_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let host = Host::new(directory.path().join("state"));
-        let held = host.lock(("p1", 7), Period::default(), &Leash::default()).await.unwrap();
-        let error = host.lock(("p2", 8), Period::from_millis(60), &Leash::default()).await.err().unwrap();
+        let held = host.lock(("p1", 7), Period::default(), &Leash::default(), || Ok(())).await.unwrap();
+        let error = host.lock(("p2", 8), Period::from_millis(60), &Leash::default(), || Ok(())).await.err().unwrap();
         assert_eq!(error.kind, DriverErrorKind::Locked);
         assert!(error.message.contains("p1 (process ") && error.message.contains("fence 7"), "{}", error.message);
         drop(held);
-        host.lock(("p2", 8), Period::default(), &Leash::default()).await.unwrap();
+        host.lock(("p2", 8), Period::default(), &Leash::default(), || Ok(())).await.unwrap();
     }
 
     #[tokio::test]
     async fn an_older_deployment_is_fenced_off_and_the_journal_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let host = Host::new(directory.path().to_owned());
-        let mut held = host.lock(("p9", 9), Period::default(), &Leash::default()).await.unwrap();
+        let mut held = host.lock(("p9", 9), Period::default(), &Leash::default(), || Ok(())).await.unwrap();
         held.made_live(past("p8", "a")).unwrap();
         held.made_live(past("p9", "b")).unwrap();
         held.made_live(past("p8", "a")).unwrap();
         drop(held);
-        let error = host.lock(("p8", 8), Period::default(), &Leash::default()).await.err().unwrap();
+        let error = host.lock(("p8", 8), Period::default(), &Leash::default(), || Ok(())).await.err().unwrap();
         assert_eq!(error.kind, DriverErrorKind::Fenced);
         let keys: Vec<_> = host.journal().unwrap().past.into_iter().map(|past| past.key).collect();
         assert_eq!(keys, ["p9", "p8"]);

@@ -43,7 +43,7 @@ impl ComposeDriver {
 
     /// Takes the lock for a record: under its number, and whatever other records there are.
     async fn lock_for(&self, record: &Kept) -> Result<Held, DriverError> {
-        self.host.lock((&record.key, record.fence), self.config.lock_within, &self.engine.leash).await
+        self.host.lock((&record.key, record.fence), self.config.lock_within, &self.engine.leash, || Ok(())).await
     }
 }
 

@@ -66,6 +66,7 @@ impl World {
                 let recorded = DatabaseRecorded { environment, schema: schema((*to, *to)), reason };
                 assert_eq!(self.write(Event::DatabaseRecorded(recorded)).is_ok(), free);
             }
+            Act::Offline { production, to, ended } => self.goes_back_offline(environment(*production), *to, *ended),
             Act::Pass(seconds) => self.pass(u64::from(*seconds)),
             Act::Snapshot => self.snapshot(),
             Act::Nonsense => self.nonsense(),

@@ -71,6 +71,19 @@ impl Oracle {
                 self.verified(&recorded.environment, &recorded.release);
             }
             Event::Promotion(changed) => self.promotion(index, now, before, changed, after),
+            Event::OfflineRollback(rollback) => {
+                if rollback.moved() {
+                    let live = after.environments[&rollback.environment].live.as_ref().unwrap();
+                    assert_eq!(live.release, rollback.to, "what was restored is live");
+                    self.verified(&rollback.environment, &rollback.to);
+                }
+                let open = before.promotions.values().filter(|p| p.to == rollback.environment && !p.has_ended());
+                for was in open {
+                    self.tell(index, was, &after.promotions[&was.id], after);
+                }
+                let (leases, to) = (&after.leases, &rollback.environment);
+                assert!(leases.get(to).is_none_or(|lease| after.promotions[&lease.promotion].has_ended()));
+            }
             Event::LeaseTaken(taken) => {
                 let earlier = self.fences.insert(taken.environment.clone(), index);
                 assert!(earlier.is_none_or(|earlier| earlier < index), "fencing numbers only grow");
@@ -97,6 +110,11 @@ impl Oracle {
                 let known = self.databases.get(&recorded.environment).map_or(-1, |(at, _)| i128::from(*at));
                 let said = labels_of(&recorded.release).filter(|(at, _)| i128::from(*at) > known);
                 self.databases.extend(said.map(|said| (recorded.environment.clone(), said)));
+            }
+            Event::OfflineRollback(rollback) if rollback.moved() => {
+                let known = self.databases.get(&rollback.environment).map_or(-1, |(at, _)| i128::from(*at));
+                let said = labels_of(&rollback.to).filter(|(at, _)| i128::from(*at) > known);
+                self.databases.extend(said.map(|said| (rollback.environment.clone(), said)));
             }
             Event::Promotion(changed) => self.promotion_on_database(before, changed, after),
             _ => {}
@@ -197,11 +215,15 @@ impl Oracle {
             let scope = HoldScope::Environment(after.to.clone());
             assert!(ledger_after.holds.contains_key(&scope), "{id} is stuck and {} is not held", after.to);
         }
+        self.tell(index, before, after, ledger);
+    }
+
+    fn tell(&mut self, index: u64, before: &Promotion, after: &Promotion, ledger: &Ledger) {
         let kind = told_as(after).filter(|kind| told_as(before) != Some(*kind));
         if let (Some(kind), Some(policy)) = (kind, &ledger.policy) {
             let wants = policy.notify.iter().filter(|(_, kinds)| kinds.contains(&kind));
             let channels: BTreeSet<ChannelName> = wants.map(|(channel, _)| channel.clone()).collect();
-            self.untold.insert(index, (id, kind, channels));
+            self.untold.insert(index, (after.id, kind, channels));
         }
     }
 
