@@ -18,5 +18,5 @@ mod record;
 
 pub use choose::{Chosen, Wish, choose};
 pub use merge::{Merged, merge, merge_bytes, none_waits, waiting};
-pub use perform::{Site, begin, go_on};
+pub use perform::{Site, begin, go_on, open};
 pub use record::{Asked, End, RECORD_VERSION, Record, act};

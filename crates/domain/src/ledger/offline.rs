@@ -53,14 +53,12 @@ impl Ledger {
         let open: Vec<_> =
             self.promotions.values().filter(|p| p.to == rollback.environment && !p.has_ended()).cloned().collect();
         let (moved, by) = (rollback.moved(), &rollback.by);
+        // The host refuses its number from here on. What is not over is gone on with under another lease.
+        self.leases.remove(&rollback.environment);
         for before in open {
             let message = format!("`{by}` rolled {} back without the log", rollback.environment);
             let failure = Failure { code: Code::new(ENDED), message, evidence: vec![rollback.record] };
             let mut after = Promotion::clone(&before);
-            // The host refuses its number from here on. Where it is not over, it is gone on with under another lease.
-            if self.leases.get(&after.to).is_some_and(|lease| lease.promotion == after.id) {
-                self.leases.remove(&after.to);
-            }
             if !after.rolled_back_offline(moved, (by, &rollback.reason), failure, at.time) {
                 continue;
             }

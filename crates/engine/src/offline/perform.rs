@@ -51,6 +51,30 @@ pub struct Site<'a> {
     pub observer: &'a dyn Observer,
 }
 
+/// The rollback that the same command is about which was killed, or ran already: one that has no end, or whose end is what is
+/// live now. Whoever means to go further back names the release.
+///
+/// # Errors
+/// [`EngineError::BadRecord`], [`EngineError::Unmerged`] if `named` is another release than the one that is gone back to just now.
+pub async fn open(site: &Site<'_>, named: Option<&Release>) -> Result<Option<(Kept, Record)>, EngineError> {
+    let Some(kept) = site.host.records().await?.pop() else { return Ok(None) };
+    let record = Record::read(&kept)?;
+    let other = named.is_some() && named != record.release().as_ref();
+    let ended = record.end.as_ref().map(|end| &end.outcome);
+    match ended {
+        None if other => {
+            let why = format!("that is not over: {} has no end", record.key);
+            Err(EngineError::Unmerged { environment: site.environment.clone(), why, over: false })
+        }
+        None => Ok(Some((kept, record))),
+        Some(Outcome::Unchanged { .. }) => Ok(None),
+        Some(_) => {
+            let is_live = site.host.remembered().await?.live.as_deref() == Some(&record.key);
+            Ok((is_live && !other).then_some((kept, record)))
+        }
+    }
+}
+
 /// Keeps the signed record on the host, and with that keeps everybody else away from it.
 ///
 /// # Errors

@@ -317,10 +317,9 @@ impl Scene {
     async fn back(&self, who: &str) -> Result<Record, EngineError> {
         let production = environment("production");
         let site = self.site(&production);
-        let open = self.machine.state().records.into_values().next_back();
-        let (kept, record) = match open.map(|kept| (Record::read(&kept).unwrap(), kept)) {
-            Some((record, kept)) if record.end.is_none() => (kept, record),
-            _ => {
+        let (kept, record) = match offline::open(&site, None).await? {
+            Some(open) => open,
+            None => {
                 let chosen = self.chosen(wish()).await?;
                 let signed = self.signed(chosen.act.clone(), who);
                 offline::begin(&site, chosen, signed).await?

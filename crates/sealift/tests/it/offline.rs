@@ -76,6 +76,7 @@ fn production_goes_back_without_log_and_registry_and_the_log_hears_of_it() {
     let ran = back(&place, "ana", &[]);
     ran.ends(0).says("ROLLED BACK without the log").says("1 check").says("nobody could compare");
     ran.says("next: when the log is back: `sealift record offline --in production`");
+    back(&place, "ana", &[]).ends(0).says("is not made again");
     assert_eq!(place.answers("production").as_deref(), Some("1.0.0"));
     assert!(fence(&place) > before, "{} after {before}", fence(&place));
     let here: Vec<_> = fs::read_dir(place.path(".sealift/offline")).unwrap().collect();
@@ -121,6 +122,9 @@ fn production_goes_back_without_log_and_registry_and_the_log_hears_of_it() {
     assert!(fence(&place) > offline, "{} after {offline}", fence(&place));
     // The one that burned is not gone back to.
     back(&place, "ana", &[]).ends(0);
+    is_live(&place, "1.0.0", good);
+    // Nor is gone back further than it was meant, by the same command twice.
+    back(&place, "ana", &[]).ends(0).says("is not made again");
     is_live(&place, "1.0.0", good);
 }
 

@@ -9,6 +9,7 @@ use sealift_domain::{
     ledger::Ledger,
     name::{ChannelName, EnvironmentName},
     notice::NoticeKind,
+    offline::Outcome,
     promotion::{Done, Ended, Kind, Promotion, PromotionEvent, PromotionId, Stage, Status, Step, Wait},
     release::Release,
     undo::{Observed, Undo},
@@ -72,17 +73,22 @@ impl Oracle {
             }
             Event::Promotion(changed) => self.promotion(index, now, before, changed, after),
             Event::OfflineRollback(rollback) => {
-                if rollback.moved() {
-                    let live = after.environments[&rollback.environment].live.as_ref().unwrap();
-                    assert_eq!(live.release, rollback.to, "what was restored is live");
-                    self.verified(&rollback.environment, &rollback.to);
+                let to = &rollback.environment;
+                let live = after.environments[to].live.as_ref().map(|live| live.release.clone());
+                if let (true, Observed::Running { release, .. }) = (rollback.moved(), &rollback.running) {
+                    assert_eq!(live.as_ref(), Some(release), "what ran at the end is live");
+                    if *to == production() {
+                        self.known_in_production.insert(release.clone());
+                    }
                 }
+                if let Outcome::Verified { .. } = rollback.outcome {
+                    self.verified(to, &rollback.to);
+                }
+                assert!(!after.leases.contains_key(to), "whoever worked there takes a new lease");
                 let open = before.promotions.values().filter(|p| p.to == rollback.environment && !p.has_ended());
                 for was in open {
                     self.tell(index, was, &after.promotions[&was.id], after);
                 }
-                let (leases, to) = (&after.leases, &rollback.environment);
-                assert!(leases.get(to).is_none_or(|lease| after.promotions[&lease.promotion].has_ended()));
             }
             Event::LeaseTaken(taken) => {
                 let earlier = self.fences.insert(taken.environment.clone(), index);

@@ -110,7 +110,7 @@ impl Here<'_> {
         };
         let person = self.person()?;
         let _reserved = host.reserve().await.map_err(|error| failure::of_driver(&error))?;
-        let (kept, record) = match self.unfinished(&site).await? {
+        let (kept, record) = match self.open(&site).await? {
             Some(open) => open,
             None => self.begin(&site, &person).await?,
         };
@@ -138,28 +138,24 @@ impl Here<'_> {
         Ok(person)
     }
 
-    /// A rollback that was begun and has no end: it is gone on with.
-    async fn unfinished(&self, site: &Site<'_>) -> Result<Option<(Kept, Record)>, Diagnostic> {
-        let kept = site.host.records().await.map_err(|error| failure::of_driver(&error))?;
-        let Some(kept) = kept.into_iter().next_back() else { return Ok(None) };
-        let record = Record::read(&kept).map_err(failure::of_engine)?;
-        if record.end.is_some() {
-            return Ok(None);
+    /// A rollback that was begun before, or made: it is gone on with, or told again.
+    async fn open(&self, site: &Site<'_>) -> Result<Option<(Kept, Record)>, Diagnostic> {
+        let named = named_in(self.policy(), site.environment, &self.asked.digest)?;
+        let open = offline::open(site, named.as_ref()).await.map_err(failure::of_engine)?;
+        if let Some((_, record)) = &open {
+            let release = record.release().map(|release| release.to_string()).unwrap_or_default();
+            let key = &record.key;
+            self.shell.tell(&match record.end {
+                None => format!(
+                    "going on with the rollback to {release} that was begun before ({key}), as it was signed then\n"
+                ),
+                Some(_) => format!(
+                    "the rollback to {release} was made before ({key}), and is not made again; `--digest` names a release to go \
+                     back further\n"
+                ),
+            });
         }
-        let release = record.release().map(|release| release.to_string()).unwrap_or_default();
-        if let Some(named) = named_in(self.policy(), site.environment, &self.asked.digest)?
-            && Some(&named) != record.release().as_ref()
-        {
-            let what = format!("a rollback of {} to {release} was begun and is not over", site.environment);
-            return Err(Diagnostic::new("E0423", what)
-                .state("nothing more was changed by this command")
-                .next("go on with it: the same command without `--digest`; then go back further"));
-        }
-        self.shell.tell(&format!(
-            "going on with the rollback to {release} that was begun before ({}), as it was signed then\n",
-            record.key
-        ));
-        Ok(Some((kept, record)))
+        Ok(open)
     }
 
     async fn begin(&self, site: &Site<'_>, person: &identity::Identity) -> Result<(Kept, Record), Diagnostic> {
