@@ -1,4 +1,4 @@
-//! `sealift rollback --offline`
+//! `sealift rollback --in ENVIRONMENT --offline`
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ use crate::{
     wiring,
 };
 
-/// What `sealift rollback --offline` is told.
+/// What `sealift rollback --in ENVIRONMENT --offline` is told.
 pub(crate) struct Offline {
     /// Where.
     pub(crate) environment: EnvironmentName,
