@@ -83,7 +83,7 @@ fn production_goes_back_without_log_and_registry_and_the_log_hears_of_it() {
     assert_eq!((here.len(), records(&place).len()), (1, 1), "a record here and one on the host");
 
     place.edit(
-        &format!("image: 127.0.0.1:9/hello\n    tags: [staging"),
+        "image: 127.0.0.1:9/hello\n    tags: [staging",
         &format!("image: {}/hello\n    tags: [staging", place.staging.address()),
     );
     place.edit("image: 127.0.0.1:9/hello", &format!("image: {}/hello", place.production.address()));
