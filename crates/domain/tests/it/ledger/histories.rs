@@ -286,7 +286,7 @@ fn histories_reach_every_state() {
     let mut reached = BTreeSet::new();
     let mut switched: Vec<Kind> = Vec::new();
     let (mut past_database, mut restored) = (0, 0);
-    for number in 0..100 {
+    for number in 0..200 {
         let acts = acts(60..80).new_tree(&mut runner).unwrap().current();
         let world = history(&acts, number % 2 == 0);
         past_database += world.oracle.past_database;
