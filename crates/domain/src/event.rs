@@ -13,6 +13,7 @@ use crate::{
     freeze::{Freeze, Hold, HoldScope},
     ledger::Ledger,
     name::{ChannelName, EnvironmentName, PersonId},
+    offline::OfflineRollback,
     personal::Personal,
     policy::{Contact, Policy},
     promotion::{PromotionEvent, PromotionId},
@@ -44,6 +45,8 @@ pub enum Event {
     DatabaseRecorded(DatabaseRecorded),
     /// A release was verified outside a promotion, or found wanting.
     VerificationRecorded(VerificationRecorded),
+    /// An environment was rolled back without the log.
+    OfflineRollback(Box<OfflineRollback>),
     /// Evidence about an artifact was handed in.
     EvidenceRecorded(EvidenceRecorded),
     /// A rebuild was measured, to compare deployments with.
@@ -335,6 +338,7 @@ impl Event {
             Self::DeploymentRecorded(_) => "deployment-recorded".into(),
             Self::DatabaseRecorded(_) => "database-recorded".into(),
             Self::VerificationRecorded(_) => "verification-recorded".into(),
+            Self::OfflineRollback(_) => "offline-rollback".into(),
             Self::EvidenceRecorded(_) => "evidence-recorded".into(),
             Self::RebuildMeasured(_) => "rebuild-measured".into(),
             Self::Promotion(changed) => format!("promotion.{}", changed.change.name()),
@@ -373,6 +377,9 @@ impl Event {
             Self::HoldPlaced(placed) => placed.proof.iter().flat_map(Proof::objects).collect(),
             Self::HoldReleased(released) => released.proof.iter().flat_map(Proof::objects).collect(),
             Self::DeploymentRecorded(recorded) => recorded.definition.into_iter().chain(recorded.report).collect(),
+            Self::OfflineRollback(rollback) => {
+                rollback.proof.objects().into_iter().chain([rollback.record, rollback.definition]).collect()
+            }
             Self::EvidenceRecorded(recorded) => vec![recorded.object],
             Self::Promotion(changed) => promotion_evidence(&changed.change),
             _ => Vec::new(),

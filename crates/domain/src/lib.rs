@@ -18,6 +18,7 @@ pub mod image;
 pub mod ledger;
 pub mod name;
 pub mod notice;
+pub mod offline;
 pub mod personal;
 pub mod policy;
 pub mod promotion;

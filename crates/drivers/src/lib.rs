@@ -6,6 +6,7 @@ pub mod compose;
 mod files;
 mod health;
 pub mod process;
+mod shelf;
 mod usage;
 
 use sealift_engine::ports::driver::{DriverError, DriverErrorKind};

@@ -173,6 +173,27 @@ pub enum EngineError {
     /// A driver failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// A host has nothing that it could go back to by itself.
+    #[error("{0}")]
+    NothingOnHost(String),
+    /// A host was rolled back without the log, and the log does not have that yet.
+    #[error("{environment} was rolled back without the log, and {why}")]
+    Unmerged {
+        /// Where.
+        environment: EnvironmentName,
+        /// What is in the way of taking it in.
+        why: String,
+        /// Whether the rollback is over.
+        over: bool,
+    },
+    /// The record of a rollback without the log is not what a person signed, or says what cannot be.
+    #[error("the record {key} of a rollback without the log does not hold: {why}")]
+    BadRecord {
+        /// Which.
+        key: String,
+        /// Why.
+        why: String,
+    },
     /// Something does not exist.
     #[error("{0}")]
     NotFound(String),

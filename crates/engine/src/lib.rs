@@ -20,6 +20,7 @@ pub mod init;
 pub mod judge;
 pub mod keep;
 pub mod meter;
+pub mod offline;
 pub mod outbox;
 pub mod places;
 pub mod ports;

@@ -133,6 +133,21 @@ pub fn of_engine(error: EngineError) -> Diagnostic {
         EngineError::Evidence(_) => Diagnostic::new("E0901", words)
             .state(UNTOUCHED)
             .next("`sealift explain E0901` says what is taken as evidence"),
+        EngineError::NothingOnHost(_) => Diagnostic::new("E0422", words)
+            .state(UNTOUCHED)
+            .next("`sealift explain E0422` says what a host can go back to"),
+        EngineError::Unmerged { environment, over: true, .. } => Diagnostic::new("E0423", words)
+            .state("this run did nothing more to the environment")
+            .next(format!("take it in: `sealift record offline --in {environment}`"))
+            .next("then the same command again"),
+        EngineError::Unmerged { environment, .. } => Diagnostic::new("E0423", words)
+            .state("this run did nothing to the environment; what is live there is what that rollback left so far")
+            .next(format!(
+                "go on with it on the host: `sealift rollback --in {environment} --offline --identity FILE --reason \"…\"`"
+            )),
+        EngineError::BadRecord { .. } => Diagnostic::new("E0424", words)
+            .state("nothing was changed; the record stays where it is, and the host refuses promotions as long as it is there")
+            .next("`sealift explain E0424` says how to find out what happened"),
         EngineError::NotFound(_) => Diagnostic::new("E0419", words)
             .state(UNTOUCHED)
             .next("`sealift status` shows what is there; `sealift hold list` what is on hold"),

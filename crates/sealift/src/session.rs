@@ -114,31 +114,38 @@ impl Session {
         environment: &EnvironmentName,
         texts: &[String],
     ) -> Result<Option<Release>, Diagnostic> {
-        if texts.is_empty() {
-            return Ok(None);
-        }
-        let rules = self.config.policy.environments.get(environment);
-        let only = rules.filter(|rules| rules.components.len() == 1).and_then(|rules| rules.components.keys().next());
-        let mut components = std::collections::BTreeMap::new();
-        for text in texts {
-            let (name, digest) = match text.split_once('=') {
-                Some((name, digest)) => {
-                    (name.parse::<ComponentName>().map_err(|e| failure::usage(e.to_string()))?, digest)
-                }
-                None => match only {
-                    Some(name) => (name.clone(), text.as_str()),
-                    None => return Err(failure::usage(format!("`{text}` names no component: write `web=sha256:…`"))),
-                },
-            };
-            let digest = digest.rsplit('@').next().unwrap_or(digest);
-            let digest = digest.parse().map_err(|_| {
-                failure::usage(format!("`{text}` is no digest; a tag can move, so only `sha256:…` names a release"))
-                    .next("leave it out, and what was verified is promoted")
-            })?;
-            components.insert(name, digest);
-        }
-        Ok(Release::new(components))
+        named_in(&self.config.policy, environment, texts)
     }
+}
+
+/// The release that somebody named, by `policy`: digests, one for each component, the component named where there are several.
+pub fn named_in(
+    policy: &Policy,
+    environment: &EnvironmentName,
+    texts: &[String],
+) -> Result<Option<Release>, Diagnostic> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let rules = policy.environments.get(environment);
+    let only = rules.filter(|rules| rules.components.len() == 1).and_then(|rules| rules.components.keys().next());
+    let mut components = std::collections::BTreeMap::new();
+    for text in texts {
+        let (name, digest) = match text.split_once('=') {
+            Some((name, digest)) => (name.parse::<ComponentName>().map_err(|e| failure::usage(e.to_string()))?, digest),
+            None => match only {
+                Some(name) => (name.clone(), text.as_str()),
+                None => return Err(failure::usage(format!("`{text}` names no component: write `web=sha256:…`"))),
+            },
+        };
+        let digest = digest.rsplit('@').next().unwrap_or(digest);
+        let digest = digest.parse().map_err(|_| {
+            failure::usage(format!("`{text}` is no digest; a tag can move, so only `sha256:…` names a release"))
+                .next("leave it out, and what was verified is promoted")
+        })?;
+        components.insert(name, digest);
+    }
+    Ok(Release::new(components))
 }
 
 /// The account that entries name, in an erasable opening: a pipeline's run, or user and machine.

@@ -9,6 +9,7 @@ use crate::{
     name::{AppName, EnvironmentName, PersonId},
     promotion::PromotionId,
     quantity::Period,
+    release::Release,
 };
 
 /// The SSHSIG namespace of an [`ActStatement`]. Which act it is stands in the statement itself.
@@ -54,6 +55,21 @@ pub enum Act {
         replaces: Digest,
         /// The new one.
         policy: Digest,
+    },
+    /// An environment goes back to an earlier release, without the log.
+    OfflineRollback {
+        /// The environment.
+        environment: EnvironmentName,
+        /// What is live; `None` if nothing that has a digest.
+        from: Option<Release>,
+        /// What is to be live again.
+        to: Release,
+        /// The definition that it is started from.
+        definition: Digest,
+        /// The fencing number on the host.
+        fence: u64,
+        /// Whether it is to run although it is not known to work on the database.
+        despite_schema: bool,
     },
     /// A proposed policy is refused.
     RejectProposal {

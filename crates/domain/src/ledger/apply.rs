@@ -55,6 +55,12 @@ pub enum IllegalEntry {
     /// Nothing of that kind is there to be changed.
     #[error("{0} is not there")]
     Nothing(String),
+    /// A rollback without the log says two things that cannot both be so.
+    #[error("the rollback without the log contradicts itself: {0}")]
+    Contradictory(&'static str),
+    /// A rollback without the log is in the log already.
+    #[error("the rollback of statement {0} is in the log already")]
+    Merged(Digest),
     /// A snapshot differs from the fold of what stands before it.
     #[error("the snapshot at index {0} is not the fold of the entries before it")]
     ForeignSnapshot(u64),
@@ -92,7 +98,7 @@ fn found(by: Option<&EnvironmentName>) -> String {
 pub(super) struct At {
     pub(super) index: u64,
     pub(super) time: Timestamp,
-    body: Digest,
+    pub(super) body: Digest,
 }
 
 impl Ledger {
@@ -142,6 +148,7 @@ impl Ledger {
             Event::DeploymentRecorded(recorded) => self.deployment_recorded(recorded, at)?,
             Event::DatabaseRecorded(recorded) => self.database_recorded(recorded, at)?,
             Event::VerificationRecorded(recorded) => self.verification_recorded(recorded, at)?,
+            Event::OfflineRollback(rollback) => self.offline_rollback(*rollback, at)?,
             Event::EvidenceRecorded(recorded) => {
                 let handed_in = self.evidence.entry(recorded.artifact).or_default();
                 handed_in.retain(|before| before.fact.object != recorded.object);
@@ -180,7 +187,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn environment(&mut self, name: &EnvironmentName) -> &mut EnvironmentRecord {
+    pub(super) fn environment(&mut self, name: &EnvironmentName) -> &mut EnvironmentRecord {
         self.environments.entry(name.clone()).or_default()
     }
 
@@ -230,7 +237,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn hold(&mut self, hold: Hold) {
+    pub(super) fn hold(&mut self, hold: Hold) {
         self.holds.insert(hold.scope.clone(), hold);
     }
 
@@ -410,7 +417,7 @@ impl Ledger {
         }
     }
 
-    fn tell(&mut self, after: &Promotion, at: At) {
+    pub(super) fn tell(&mut self, after: &Promotion, at: At) {
         let Some(kind) = after.notice() else { return };
         let channels = self.policy.iter().flat_map(|policy| &policy.notify);
         let channels = channels.filter(|(_, on)| on.contains(&kind)).map(|(name, _)| name.clone()).collect();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cost::Rebuild,
     digest::Digest,
+    offline::OfflinePast,
     promotion::PromotionId,
     record::{Grade, Recorded, Standing},
     release::Release,
@@ -62,6 +63,9 @@ pub struct EnvironmentRecord {
     /// The rebuild that was measured last, to compare deployments with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<Recorded<Rebuild>>,
+    /// Rollbacks that were made without the log and came into it since, in the order of the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offline: Vec<OfflinePast>,
 }
 
 impl EnvironmentRecord {

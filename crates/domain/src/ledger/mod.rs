@@ -7,6 +7,7 @@ mod apply;
 mod environment;
 mod lease;
 mod number_keys;
+mod offline;
 mod outbox;
 mod proposals;
 mod writers;

@@ -32,6 +32,7 @@ impl Ledger {
             Event::DeploymentRecorded(recorded) => About::Environment(&recorded.environment),
             Event::DatabaseRecorded(recorded) => About::Environment(&recorded.environment),
             Event::VerificationRecorded(recorded) => About::Environment(&recorded.environment),
+            Event::OfflineRollback(rollback) => About::Environment(&rollback.environment),
             Event::RebuildMeasured(measured) => About::Environment(&measured.environment),
             Event::LeaseTaken(taken) => About::Environment(&taken.environment),
             Event::LeaseReleased(released) => About::Environment(&released.environment),

@@ -116,7 +116,7 @@ impl Promotion {
     }
 
     /// Whether it certainly touched nothing live, as far as its stage tells.
-    fn was_never_live(&self) -> bool {
+    pub(super) fn was_never_live(&self) -> bool {
         match &self.stage {
             Stage::Forward { step, .. } => !step.touches_live(),
             Stage::Back { cause: Cause::Failed { step, .. }, .. } => !step.touches_live(),

@@ -21,6 +21,7 @@ mod attesting;
 mod consent;
 mod event;
 mod intent;
+mod offline;
 mod state;
 mod step;
 

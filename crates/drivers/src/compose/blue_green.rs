@@ -86,6 +86,7 @@ impl ComposeDriver {
         preflight::check_health(&target.config, &file, &image)?;
         self.share(target, fleet, &compose, &file).await?;
         self.clear(colour, target.key(), fleet, observer).await?;
+        self.may_migrate(&image)?;
         preflight::check_port(&self.engine, colour.port)?;
         let written = self.write_project(&format!("{}.json", colour.name), &project)?;
         let name = format!("{}-{}", self.project, colour.name);

@@ -12,6 +12,7 @@ use sealift_engine::ports::{
     driver::{
         Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage, definition_digest,
     },
+    offline::OfflineHost,
     registry::Registry,
 };
 
@@ -20,11 +21,11 @@ use super::{
     engine::{Container, Engine},
     fleet::{Fleet, identify},
     front::Front,
-    host::{Held, Host},
+    host::{Held, Host, Past},
     project::{Resolved, Wanted},
     tool::{Compose, ProjectFile},
 };
-use crate::{failure, files, health::HealthProbe, usage};
+use crate::{failure, files, health::HealthProbe, shelf::Shelf, usage};
 
 /// How often something that takes time is looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -38,6 +39,7 @@ pub struct ComposeDriver {
     pub(super) config: Config,
     pub(super) project: String,
     pub(super) host: Host,
+    pub(super) shelf: Shelf,
     pub(super) engine: Engine,
     pub(super) front: Front,
     pub(super) probe: HealthProbe,
@@ -86,10 +88,11 @@ impl ComposeDriver {
         config.validate().map_err(|why| failure(DriverErrorKind::Preflight, why))?;
         let project = config.project.clone().unwrap_or_else(|| project.to_owned());
         let state = config.state.clone().unwrap_or_else(|| PathBuf::from(STATES).join(&project));
+        let shelf = Shelf::new(&state);
         let host = Host::new(state);
         let engine = Engine::new(config.engine.clone());
         let front = Front::new(config.nginx.clone(), &host);
-        Ok(Self { config, project, host, engine, front, probe: HealthProbe::new(), registry })
+        Ok(Self { config, project, host, shelf, engine, front, probe: HealthProbe::new(), registry })
     }
 
     pub(super) fn target<'a>(&self, deployment: &'a Deployment) -> Result<Target<'a>, DriverError> {
@@ -105,7 +108,21 @@ impl ComposeDriver {
     }
 
     pub(super) async fn lock(&self, deployment: &Deployment) -> Result<Held, DriverError> {
-        self.host.lock(deployment, self.config.lock_within, &self.engine.leash).await
+        let (key, fence) = (deployment.key.as_str(), deployment.fence);
+        let admit = || self.shelf.admit(fence, key);
+        self.host.lock((key, fence), self.config.lock_within, &self.engine.leash, admit).await
+    }
+
+    /// Writes down that a deployment is live, with all that it takes to bring it back from this host alone.
+    fn remember(&self, held: &mut Held, target: &Target<'_>) -> Result<(), DriverError> {
+        let definition = self.shelf.keep_definition(&target.deployment.definition)?;
+        held.made_live(Past {
+            key: target.key().to_owned(),
+            image: target.image.clone(),
+            component: Some(target.component.clone()),
+            definition: Some(definition),
+        })?;
+        self.shelf.prune_definitions(&held.journal.past.iter().filter_map(|past| past.definition).collect())
     }
 
     pub(super) async fn fleet(&self) -> Result<Fleet, DriverError> {
@@ -300,7 +317,7 @@ impl Driver for ComposeDriver {
             Strategy::BlueGreen => self.switch_front(&target, observer).await?,
             Strategy::Recreate => self.replace(&target, observer).await?,
         }
-        held.made_live(target.key(), target.image)?;
+        self.remember(&mut held, &target)?;
         self.read_back().await
     }
 
@@ -366,6 +383,10 @@ impl Driver for ComposeDriver {
 
     async fn usage(&self) -> Option<Usage> {
         if self.engine.is_local() { usage::of_this_host().ok() } else { None }
+    }
+
+    fn offline(&self) -> Option<&dyn OfflineHost> {
+        Some(self)
     }
 
     fn candidate(&self) -> Candidate {

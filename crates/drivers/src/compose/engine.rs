@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sealift_domain::reference::Pinned;
+use sealift_domain::{
+    reference::Pinned,
+    schema::{Expected, Schema},
+};
 use sealift_engine::ports::driver::{DriverError, DriverErrorKind};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -122,6 +125,8 @@ pub(super) struct LocalImage {
 struct ImageConfig {
     #[serde(default)]
     healthcheck: Option<ImageHealth>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -206,6 +211,15 @@ impl LocalImage {
             let (of, digest) = name.split_once('@')?;
             (familiar(of) == familiar(repository)).then_some(digest)
         })
+    }
+
+    /// What its labels say of the database.
+    pub(super) fn expects(&self) -> Expected {
+        let labels = self.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+        match Schema::of_labels(&labels) {
+            Ok(schema) => schema.into(),
+            Err(error) => Expected::Unreadable(error.to_string()),
+        }
     }
 
     /// Whether it brings a health check of its own.

@@ -9,16 +9,18 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sealift_domain::{quantity::Period, reference::Pinned};
-use sealift_engine::ports::driver::{Deployment, DriverError, DriverErrorKind};
+use sealift_domain::{digest::Digest, name::ComponentName, quantity::Period, reference::Pinned};
+use sealift_engine::ports::driver::{DriverError, DriverErrorKind};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::command::Leash;
 use crate::{failure, files};
 
-/// The version of the journal's format.
-const FORMAT: u32 = 1;
+/// The version of the journal's format. Version 1 did not say from which definition a release was started.
+const FORMAT: u32 = 2;
+/// The oldest version that is read.
+const OLDEST: u32 = 1;
 /// The largest journal that is read, in bytes.
 const MAX_JOURNAL: u64 = 1 << 20;
 /// How many releases of the past are remembered, more than any environment keeps.
@@ -62,7 +64,7 @@ struct Holder {
 pub(super) struct Journal {
     format: u32,
     /// The highest fencing number that was seen.
-    fence: u64,
+    pub(super) fence: u64,
     /// What was made live, oldest first; the last one is what should be live now.
     pub(super) past: Vec<Past>,
 }
@@ -72,13 +74,18 @@ pub(super) struct Journal {
 pub(super) struct Past {
     pub(super) key: String,
     pub(super) image: Pinned,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) component: Option<ComponentName>,
+    /// The definition that it was started from, which lies on the shelf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) definition: Option<Digest>,
 }
 
 impl Journal {
     /// Writes down what is live now.
-    fn made_live(&mut self, key: &str, image: &Pinned) {
-        self.past.retain(|past| past.key != key);
-        self.past.push(Past { key: key.to_owned(), image: image.clone() });
+    fn made_live(&mut self, live: Past) {
+        self.past.retain(|past| past.key != live.key);
+        self.past.push(live);
         let surplus = self.past.len().saturating_sub(MAX_PAST);
         self.past.drain(..surplus);
     }
@@ -95,17 +102,18 @@ impl Host {
         self.state.join(name)
     }
 
-    /// Takes the lock for `deployment` under its fencing number, waiting for another holder up to `within`, and ties the tools
-    /// of `leash` to it.
+    /// Takes the lock for the deployment `key` under its fencing number, waiting for another holder up to `within`, and ties the tools
+    /// of `leash` to it. Under the lock, `admit` is asked first whether anything speaks against it.
     ///
     /// # Errors
     /// [`DriverErrorKind::Locked`] if somebody else goes on holding it, [`DriverErrorKind::Fenced`] if a newer deployment was
     /// here, [`DriverErrorKind::Unreachable`] if the state directory cannot be used.
     pub(super) async fn lock(
         &self,
-        deployment: &Deployment,
+        (key, fence): (&str, u64),
         within: Period,
         leash: &Leash,
+        admit: impl FnOnce() -> Result<(), DriverError>,
     ) -> Result<Held, DriverError> {
         files::private_dir(&self.state).map_err(|e| self.unusable(&e))?;
         let path = self.path("lock");
@@ -117,12 +125,14 @@ impl Host {
                 None => tokio::time::sleep(TRY_EVERY).await,
             }
         };
-        write_holder(&mut lock, deployment).map_err(|e| self.unusable(&e))?;
+        write_holder(&mut lock, key, fence).map_err(|e| self.unusable(&e))?;
         leash.tie(&lock).map_err(|e| self.unusable(&e))?;
         let leash = leash.clone();
         let mut held = Held { _lock: lock, leash, host: self.clone(), journal: Journal::default() };
+        // Before its number counts: whoever is barred must not keep others out by it.
+        admit()?;
         held.journal = self.journal()?;
-        held.fence(deployment.fence)?;
+        held.fence(fence)?;
         Ok(held)
     }
 
@@ -147,10 +157,10 @@ impl Host {
             failure(DriverErrorKind::Preflight, why)
         };
         let journal: Journal = serde_json::from_slice(&bytes).map_err(|e| refuse(e.to_string()))?;
-        if journal.format == FORMAT {
-            Ok(journal)
+        if (OLDEST..=FORMAT).contains(&journal.format) {
+            Ok(Journal { format: FORMAT, ..journal })
         } else {
-            Err(refuse(format!("its format is {}, not {FORMAT}", journal.format)))
+            Err(refuse(format!("its format is {}, not {OLDEST} to {FORMAT}", journal.format)))
         }
     }
 
@@ -183,8 +193,8 @@ impl Held {
     }
 
     /// Writes down that a deployment is live.
-    pub(super) fn made_live(&mut self, key: &str, image: &Pinned) -> Result<(), DriverError> {
-        self.journal.made_live(key, image);
+    pub(super) fn made_live(&mut self, live: Past) -> Result<(), DriverError> {
+        self.journal.made_live(live);
         self.store()
     }
 
@@ -201,15 +211,10 @@ impl Held {
     }
 }
 
-fn write_holder(lock: &mut File, deployment: &Deployment) -> io::Result<()> {
+fn write_holder(lock: &mut File, key: &str, fence: u64) -> io::Result<()> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let holder = Holder {
-        deployment: deployment.key.clone(),
-        fence: deployment.fence,
-        process: std::process::id(),
-        host,
-        since: Timestamp::now(),
-    };
+    let holder =
+        Holder { deployment: key.to_owned(), fence, process: std::process::id(), host, since: Timestamp::now() };
     lock.set_len(0)?;
     lock.write_all(&serde_json::to_vec(&holder)?)
 }
@@ -257,47 +262,40 @@ pub(super) fn connections_to(port: u16) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, net::TcpListener};
+    use std::net::TcpListener;
 
     use super::*;
 
-    fn deployment(key: &str, fence: u64) -> Deployment {
-        Deployment {
-            key: key.to_owned(),
-            fence,
-            app: "hello".parse().unwrap(),
-            environment: "production".parse().unwrap(),
-            images: BTreeMap::new(),
-            definition: Vec::new(),
-        }
-    }
-
     fn image(letter: &str) -> Pinned {
         format!("r.example/a@sha256:{}", letter.repeat(64)).parse().unwrap()
+    }
+
+    fn past(key: &str, letter: &str) -> Past {
+        Past { key: key.to_owned(), image: image(letter), component: None, definition: None }
     }
 
     #[tokio::test]
     async fn the_lock_has_one_holder_who_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let host = Host::new(directory.path().join("state"));
-        let held = host.lock(&deployment("p1", 7), Period::default(), &Leash::default()).await.unwrap();
-        let error = host.lock(&deployment("p2", 8), Period::from_millis(60), &Leash::default()).await.err().unwrap();
+        let held = host.lock(("p1", 7), Period::default(), &Leash::default(), || Ok(())).await.unwrap();
+        let error = host.lock(("p2", 8), Period::from_millis(60), &Leash::default(), || Ok(())).await.err().unwrap();
         assert_eq!(error.kind, DriverErrorKind::Locked);
         assert!(error.message.contains("p1 (process ") && error.message.contains("fence 7"), "{}", error.message);
         drop(held);
-        host.lock(&deployment("p2", 8), Period::default(), &Leash::default()).await.unwrap();
+        host.lock(("p2", 8), Period::default(), &Leash::default(), || Ok(())).await.unwrap();
     }
 
     #[tokio::test]
     async fn an_older_deployment_is_fenced_off_and_the_journal_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let host = Host::new(directory.path().to_owned());
-        let mut held = host.lock(&deployment("p9", 9), Period::default(), &Leash::default()).await.unwrap();
-        held.made_live("p8", &image("a")).unwrap();
-        held.made_live("p9", &image("b")).unwrap();
-        held.made_live("p8", &image("a")).unwrap();
+        let mut held = host.lock(("p9", 9), Period::default(), &Leash::default(), || Ok(())).await.unwrap();
+        held.made_live(past("p8", "a")).unwrap();
+        held.made_live(past("p9", "b")).unwrap();
+        held.made_live(past("p8", "a")).unwrap();
         drop(held);
-        let error = host.lock(&deployment("p8", 8), Period::default(), &Leash::default()).await.err().unwrap();
+        let error = host.lock(("p8", 8), Period::default(), &Leash::default(), || Ok(())).await.err().unwrap();
         assert_eq!(error.kind, DriverErrorKind::Fenced);
         let keys: Vec<_> = host.journal().unwrap().past.into_iter().map(|past| past.key).collect();
         assert_eq!(keys, ["p9", "p8"]);
@@ -309,8 +307,18 @@ mod tests {
         let host = Host::new(directory.path().to_owned());
         fs::write(host.path("journal.json"), b"{").unwrap();
         assert_eq!(host.journal().unwrap_err().kind, DriverErrorKind::Preflight);
-        fs::write(host.path("journal.json"), br#"{"format":2,"fence":0,"past":[]}"#).unwrap();
-        assert!(host.journal().unwrap_err().message.contains("its format is 2"));
+        fs::write(host.path("journal.json"), br#"{"format":3,"fence":0,"past":[]}"#).unwrap();
+        assert!(host.journal().unwrap_err().message.contains("its format is 3"));
+    }
+
+    #[test]
+    fn a_journal_of_the_version_before_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::new(directory.path().to_owned());
+        let old = format!(r#"{{"format":1,"fence":7,"past":[{{"key":"p6","image":"{}"}}]}}"#, image("a"));
+        fs::write(host.path("journal.json"), old).unwrap();
+        let journal = host.journal().unwrap();
+        assert_eq!((journal.format, journal.fence, journal.past), (2, 7, vec![past("p6", "a")]));
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl ComposeDriver {
     ) -> Result<u64, DriverError> {
         let compose = Compose::find(self.config.compose.as_deref(), &self.engine).await?;
         let file = self.resolve(target, &compose).await?;
-        let (_, pulled) = self.pull(target.image, observer).await?;
+        let (image, pulled) = self.pull(target.image, observer).await?;
+        self.may_migrate(&image)?;
         let fleet = self.fleet().await?;
         if self.config.strategy == Strategy::BlueGreen {
             self.share(target, &fleet, &compose, &file).await?;

@@ -24,6 +24,7 @@
 //! |---|---|
 //! | `lock` | held (`flock`) by the one deployer at work, with its name, process and fencing number |
 //! | `journal.json` | the highest fencing number, and what was made live, oldest first |
+//! | `offline/` | what a rollback without the log needs, and the records of those that were made |
 //! | `compose.yaml` | the Compose file of the definition that was used last |
 //! | `blue.json`, `green.json`, `shared.json`, `in-place.json` | generated projects, there only while Compose works with them: they hold secrets |
 //! | `upstream` | where there is no nginx: the address of what is live |
@@ -38,6 +39,7 @@ mod fleet;
 mod front;
 mod host;
 mod migrate;
+mod offline;
 mod preflight;
 mod project;
 mod recreate;

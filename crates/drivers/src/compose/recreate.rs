@@ -41,7 +41,8 @@ impl ComposeDriver {
         let compose = Compose::find(self.config.compose.as_deref(), &self.engine).await?;
         // All that can be refused is refused before anything is stopped; the way back has the image already.
         let file = self.resolve(target, &compose).await?;
-        self.pull(target.image, observer).await?;
+        let (image, _) = self.pull(target.image, observer).await?;
+        self.may_migrate(&image)?;
         let written = self.write_project(FILE, &file.in_place(&self.wanted(target)))?;
         let project = self.project_file(&self.project, written.path());
         let others = file.others();

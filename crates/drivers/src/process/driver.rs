@@ -12,12 +12,14 @@ use async_trait::async_trait;
 use sealift_domain::{name::ComponentName, reference::Pinned, release::Release, undo::Observed};
 use sealift_engine::ports::{
     driver::{Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage, definition_digest},
+    offline::OfflineHost,
     registry::Registry,
 };
 use tokio::time::Instant;
 
 use crate::{
     health::{HealthProbe, Unwell},
+    shelf::Shelf,
     usage,
 };
 
@@ -35,7 +37,7 @@ use super::{
 };
 
 /// How long the agent may take for a command that waits for nothing.
-const QUICK: Duration = Duration::from_secs(30);
+pub(super) const QUICK: Duration = Duration::from_secs(30);
 /// How often a candidate is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it may take until it is known how a process ended.
@@ -50,9 +52,10 @@ const KEPT_LOGS: usize = 20;
 /// Runs one environment on this machine. See the [module](super) for how.
 pub struct ProcessDriver {
     config: Config,
-    state: PathBuf,
-    images: Images,
-    agent: AgentClient,
+    pub(super) state: PathBuf,
+    pub(super) images: Images,
+    pub(super) agent: AgentClient,
+    pub(super) shelf: Shelf,
     probe: HealthProbe,
 }
 
@@ -83,7 +86,8 @@ impl ProcessDriver {
         let state = std::path::absolute(&config.state).map_err(|e| refused(e.to_string()))?;
         let images = Images::new(state.join("images"), registry);
         let agent = AgentClient::new(state.clone(), agent_command);
-        Ok(Self { config, state, images, agent, probe: HealthProbe::new() })
+        let shelf = Shelf::new(&state);
+        Ok(Self { config, state, images, agent, shelf, probe: HealthProbe::new() })
     }
 
     fn target<'a>(&self, deployment: &'a Deployment) -> Result<Target<'a>, DriverError> {
@@ -104,7 +108,7 @@ impl ProcessDriver {
         QUICK + (self.config.grace.as_duration() + self.config.drain.as_duration()) * 2
     }
 
-    async fn stop(&self, fence: u64, key: &str, failed: bool) -> Result<Status, DriverError> {
+    pub(super) async fn stop(&self, fence: u64, key: &str, failed: bool) -> Result<Status, DriverError> {
         self.agent.call(Command::Stop { fence, key: key.to_owned(), failed }, self.patience()).await
     }
 
@@ -133,6 +137,8 @@ impl ProcessDriver {
     async fn start(&self, target: &Target<'_>, fence: u64, observer: &dyn DriverObserver) -> Result<u64, DriverError> {
         let secrets = secrets(&target.config)?;
         let (image, pulled) = self.images.pull(target.image, observer).await?;
+        self.may_migrate(&image)?;
+        self.shelf.keep_definition(&target.deployment.definition)?;
         let launch = Launch::service(&image, &target.config).map_err(|why| failure(DriverErrorKind::Preflight, why))?;
         let start = Start {
             place: target.place(fence),
@@ -239,11 +245,13 @@ impl ProcessDriver {
         argv: &[String],
         observer: &dyn DriverObserver,
     ) -> Result<(Ended, u64), DriverError> {
+        self.shelf.admit(deployment.fence, &deployment.key)?;
         let target = self.target(deployment)?;
         let (image, pulled) = self.images.pull(target.image, observer).await?;
         let launch = Launch::program(&image, &target.config, argv.to_vec())
             .map_err(|why| failure(DriverErrorKind::Preflight, why))?;
         let secrets = secrets(&target.config)?;
+        self.may_migrate(&image)?;
         let key = deployment.key.clone();
         observer.note(&format!("running the migration of {key}"));
         let ended = self.agent.migrate(Command::Migrate { fence: deployment.fence, key, launch, secrets }).await?;
@@ -309,6 +317,7 @@ impl Driver for ProcessDriver {
     }
 
     async fn prepare(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Prepared, DriverError> {
+        self.shelf.admit(deployment.fence, &deployment.key)?;
         let target = self.target(deployment)?;
         let up = self.bring_up(&target, deployment.fence, observer).await;
         if let Err(error) = &up
@@ -321,6 +330,7 @@ impl Driver for ProcessDriver {
     }
 
     async fn switch(&self, deployment: &Deployment, observer: &dyn DriverObserver) -> Result<Observed, DriverError> {
+        self.shelf.admit(deployment.fence, &deployment.key)?;
         let target = self.target(deployment)?;
         self.move_to(&target, deployment.fence).await?;
         observer.note(&format!("{} forwards to {}", target.config.listen.address(), deployment.key));
@@ -334,6 +344,7 @@ impl Driver for ProcessDriver {
         observer: &dyn DriverObserver,
     ) -> Result<Observed, DriverError> {
         check_key(&failed.key)?;
+        self.shelf.admit(failed.fence, &failed.key)?;
         match previous {
             Some(previous) => {
                 let target = self.target(previous)?;
@@ -357,6 +368,7 @@ impl Driver for ProcessDriver {
         observer: &dyn DriverObserver,
     ) -> Result<(), DriverError> {
         check_key(&deployment.key)?;
+        self.shelf.admit(deployment.fence, &deployment.key)?;
         let mut status = self.agent.call(Command::Status, QUICK).await?;
         if status.live.as_deref() != Some(&deployment.key) {
             let live = status.live.as_deref().unwrap_or("nothing");
@@ -369,6 +381,8 @@ impl Driver for ProcessDriver {
                 status = self.stop(deployment.fence, &old, false).await?;
             }
         }
+        let named = status.history.iter().filter_map(|past| past.definition);
+        self.shelf.prune_definitions(&named.chain(status.services.iter().map(|s| s.definition)).collect())?;
         let keep = usize::try_from(keep).unwrap_or(usize::MAX);
         let removed = self.images.prune(&kept(&status, keep)).await?;
         if removed > 0 {
@@ -381,6 +395,7 @@ impl Driver for ProcessDriver {
 
     async fn discard(&self, deployment: &Deployment, _: &dyn DriverObserver) -> Result<(), DriverError> {
         check_key(&deployment.key)?;
+        self.shelf.admit(deployment.fence, &deployment.key)?;
         self.stop(deployment.fence, &deployment.key, true).await.map(|_| ())
     }
 
@@ -389,6 +404,10 @@ impl Driver for ProcessDriver {
         let path: &Path = &log_path(&self.state, &deployment.key);
         read_log(path, limit.min(MAX_LOGS))
             .map_err(|e| failure(DriverErrorKind::Unreachable, format!("{}: {e}", path.display())))
+    }
+
+    fn offline(&self) -> Option<&dyn OfflineHost> {
+        Some(self)
     }
 
     async fn usage(&self) -> Option<Usage> {

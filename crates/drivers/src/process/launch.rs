@@ -134,7 +134,7 @@ mod tests {
             fs::write(&path, "x").unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         }
-        Unpacked { root: root.to_owned(), execution }
+        Unpacked { root: root.to_owned(), execution, expects: sealift_domain::schema::Expected::Nothing }
     }
 
     fn config() -> Config {
@@ -149,6 +149,7 @@ mod tests {
             entrypoint: Some(vec!["./serve".to_owned()]),
             cmd: Some(vec!["--fast".to_owned()]),
             working_dir: Some("/app".to_owned()),
+            labels: None,
         };
         let image = image(dir.path(), execution);
         let launch = Launch::service(&image, &config()).unwrap();

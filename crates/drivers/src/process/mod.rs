@@ -22,6 +22,7 @@
 //! | `agent.log` | what the agent itself says |
 //! | `secrets/<key>.json` | values of `env_from`, mode 0600, needed to start a live service again; removed with it |
 //! | `images/<hex>/` | an unpacked image: `rootfs/` and `image.json`; complete or absent, never half |
+//! | `offline/` | what a rollback without the log needs, and the records of those that were made |
 //! | `logs/<key>.log` | output of a service; beyond 8 MiB it goes on as `<key>.log.1` |
 //! | `migrations/<key>.json` | whether the migration of a deployment started, and how it ended |
 //! | `starts.log` | one line for every start of a service: time, key, digest, process id |
@@ -39,6 +40,7 @@ mod config;
 mod driver;
 mod image;
 mod launch;
+mod offline;
 
 pub use client::stop_agent;
 pub use config::{Config, Listen};

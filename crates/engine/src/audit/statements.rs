@@ -22,6 +22,8 @@ pub(crate) struct Claim<'a> {
     /// How it was known.
     pub(crate) proof: &'a Proof,
     said: Said<'a>,
+    /// Whether it is on record that the key need not be the author's: a fact was taken in, not a permission.
+    whoever: bool,
 }
 
 enum Said<'a> {
@@ -51,13 +53,14 @@ enum Said<'a> {
 
 /// Kinds of leaves whose events carry signed statements.
 pub(super) fn is_signed(kind: &str) -> bool {
-    const KINDS: [&str; 12] = [
+    const KINDS: [&str; 13] = [
         "policy-accepted",
         "policy-proposed",
         "policy-signed",
         "policy-rejected",
         "hold-placed",
         "hold-released",
+        "offline-rollback",
         "promotion.requested",
         "promotion.approved",
         "promotion.revoked",
@@ -70,11 +73,11 @@ pub(super) fn is_signed(kind: &str) -> bool {
 
 /// What an event says that somebody said.
 pub(crate) fn of(event: &Event) -> Vec<Claim<'_>> {
-    let one = |who, proof, said| vec![Claim { who: Some(who), proof, said }];
+    let one = |who, proof, said| vec![Claim::new(Some(who), proof, said)];
     match event {
         Event::PolicyAccepted(accepted) => {
             let said = || Said::Policy(Some(accepted.policy.digest()));
-            accepted.accepted_by.iter().map(|(who, proof)| Claim { who: Some(who), proof, said: said() }).collect()
+            accepted.accepted_by.iter().map(|(who, proof)| Claim::new(Some(who), proof, said())).collect()
         }
         Event::PolicySigned(signed) => one(&signed.by, &signed.proof, Said::Policy(None)),
         Event::PolicyProposed(proposed) => {
@@ -95,6 +98,11 @@ pub(crate) fn of(event: &Event) -> Vec<Claim<'_>> {
             let act = Act::ReleaseHold { scope: released.scope.clone() };
             one(who, proof, Said::Act { act, reason: &released.reason })
         }
+        Event::OfflineRollback(rollback) => {
+            let said = Said::Act { act: crate::offline::act(rollback), reason: &rollback.reason };
+            let whoever = rollback.not_entitled.is_some();
+            vec![Claim { whoever, ..Claim::new(Some(&rollback.by), &rollback.proof, said) }]
+        }
         Event::Promotion(changed) => of_promotion(changed.promotion, &changed.change),
         _ => Vec::new(),
     }
@@ -102,12 +110,12 @@ pub(crate) fn of(event: &Event) -> Vec<Claim<'_>> {
 
 /// What an event of a promotion says that somebody said.
 pub(crate) fn of_promotion(promotion: PromotionId, event: &PromotionEvent) -> Vec<Claim<'_>> {
-    let one = |who, proof, said| vec![Claim { who: Some(who), proof, said }];
+    let one = |who, proof, said| vec![Claim::new(Some(who), proof, said)];
     match event {
         PromotionEvent::Requested(request) => match &request.requester {
             Requester::Person { id, proof } => one(id, proof, Said::Request(request)),
             Requester::Workload(workload) => {
-                vec![Claim { who: None, proof: &workload.proof, said: Said::Workload(workload) }]
+                vec![Claim::new(None, &workload.proof, Said::Workload(workload))]
             }
             Requester::Unknown => Vec::new(),
         },
@@ -126,7 +134,11 @@ pub(crate) fn of_promotion(promotion: PromotionId, event: &PromotionEvent) -> Ve
     }
 }
 
-impl Claim<'_> {
+impl<'a> Claim<'a> {
+    fn new(who: Option<&'a PersonId>, proof: &'a Proof, said: Said<'a>) -> Self {
+        Self { who, proof, said, whoever: false }
+    }
+
     /// What proves it, as it lies beside the log; `None` if something of it is missing.
     pub(crate) async fn objects(&self, book: &Book) -> Result<Option<Vec<Vec<u8>>>, EngineError> {
         let found = book.log().objects(&self.proof.objects()).await?;
@@ -158,7 +170,7 @@ impl Claim<'_> {
         match (self.proof, objects) {
             (Proof::Sshsig { key, .. }, [message, signature]) => {
                 let owner = policy.and_then(|policy| policy.owner_of_key(key)).map(|(id, _)| id);
-                if owner.is_none() || owner != self.who {
+                if !self.whoever && (owner.is_none() || owner != self.who) {
                     return Err(format!("the key of {what} was not its author's in the policy of that time"));
                 }
                 signatures

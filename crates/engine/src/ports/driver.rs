@@ -11,6 +11,8 @@ use sealift_domain::{
     undo::Observed,
 };
 
+use super::offline::OfflineHost;
+
 /// One release to be made live, once. Everything a driver does is idempotent per [`Deployment::key`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
@@ -173,6 +175,11 @@ pub trait Driver: Send + Sync {
 
     /// How much of the host is in use, of the whole of it: whatever else runs there is in it. `None` if that cannot be told.
     async fn usage(&self) -> Option<Usage> {
+        None
+    }
+
+    /// What works without the log; `None` if this driver cannot.
+    fn offline(&self) -> Option<&dyn OfflineHost> {
         None
     }
 

@@ -10,6 +10,7 @@ pub mod inbox;
 pub mod large_objects;
 pub mod log;
 pub mod notifier;
+pub mod offline;
 pub mod probe;
 pub mod registry;
 pub mod signature;

@@ -51,6 +51,11 @@ pub(super) fn claim(ground: &Ground<'_>, promotion: &Promotion, host: &dyn Host)
 pub(super) async fn hold(book: &Book, world: &World, of: &Promotion) -> Result<u64, EngineError> {
     book.commit(|ground| {
         let promotion = promotion(ground.ledger, of.id)?;
+        if promotion.has_ended() {
+            // A rollback without the log came in meanwhile and ended it. Nobody takes an environment for what is over.
+            let why = "it has ended, and nothing more is done for it".to_owned();
+            return Err(EngineError::WrongState { id: promotion.id, status: promotion.status(), why });
+        }
         let draft = claim(ground, promotion, world.host.as_ref())?;
         let held_now = ground.ledger.leases.get(&of.to).map(|lease| lease.fence);
         let fence = match &draft {

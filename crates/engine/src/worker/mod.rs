@@ -31,7 +31,7 @@ use crate::{
     error::EngineError,
     gather,
     inbox::{self, Taken},
-    judge, keep, meter, outbox, places,
+    judge, keep, meter, offline, outbox, places,
     ports::driver::{Deployment, Driver},
     progress::{Observer, Progress},
     request::change,
@@ -40,7 +40,7 @@ use crate::{
     world::World,
 };
 use steps::{Outcome, StepError};
-pub(crate) use steps::{availability_result, check_context, summarise};
+pub(crate) use steps::{availability_result, check_context, for_known_good, summarise};
 use watch::Watches;
 
 /// How a run behaves.
@@ -233,6 +233,7 @@ impl<'a> Worker<'a> {
 
     /// Does one step under the lease and commits how it went.
     async fn step(&self, ledger: &Arc<Ledger>, promotion: &Promotion, step: Step) -> Result<(), EngineError> {
+        offline::none_waits(self.world, &promotion.to).await?;
         let fence = lease::hold(self.book, self.world, promotion).await?;
         self.key_at_hand(&steps::Context { ledger, promotion, step, fence })?;
         let began = self.world.clock.now();
@@ -249,6 +250,10 @@ impl<'a> Worker<'a> {
                 }
             }
         };
+        if outcome.is_err() {
+            // It did not fail then: somebody has rolled back meanwhile, and that decides how it ends.
+            offline::none_waits(self.world, &promotion.to).await?;
+        }
         let took = Period::between(began, self.world.clock.now());
         if !step.touches_live() {
             // Once it is committed that the switch is next, nobody can take an approval back any more.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod attest;
+mod back_offline;
 mod costs;
 mod exchange;
 mod expedited;

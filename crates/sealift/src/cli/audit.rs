@@ -6,7 +6,7 @@ use sealift_domain::promotion::PromotionId;
 use sealift_engine::{audit, decide, view};
 use serde_json::json;
 
-use super::{Ends, Global};
+use super::{Ends, Global, offline};
 use crate::{
     diagnostic::{Diagnostic, catalogue::Exit},
     failure,
@@ -28,7 +28,7 @@ pub enum Args {
     Checkpoint,
     /// Print the audit record of a promotion, or of all
     Show {
-        /// The promotion.
+        /// The promotion, or the entry of a rollback without the log.
         promotion: Option<PromotionId>,
     },
     /// Write the log as static files that anyone verifies with the public key
@@ -96,6 +96,15 @@ async fn verify(shell: &Shell, global: &Global, session: &Session, kept: Option<
 
 async fn show(shell: &Shell, session: &Session, promotion: Option<PromotionId>) -> Result<Exit, Diagnostic> {
     let ledger = session.ledger().await?;
+    let past = offline::past(&ledger, None);
+    let wanted = |entry: u64| promotion.is_none_or(|id| id.0 == entry);
+    for (environment, past) in past.into_iter().filter(|(_, past)| wanted(past.entry)) {
+        let record = json!({"schema_version": 1, "offline_rollback": offline::past_json(environment, past)});
+        shell.print(&format!("{record}\n"));
+        if promotion.is_some() {
+            return Ok(Exit::Ok);
+        }
+    }
     let records = match promotion {
         Some(id) => vec![decide::promotion(&ledger, id).map_err(failure::of_engine)?],
         None => ledger.promotions.values().map(AsRef::as_ref).collect(),

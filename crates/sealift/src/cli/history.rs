@@ -6,13 +6,14 @@ use sealift_domain::{
 };
 use sealift_engine::{places, ports::clock::Clock, view};
 
-use super::{Ends, Global};
+use super::{Ends, Global, offline};
 use crate::{
     diagnostic::catalogue::Exit,
     report::{
         cost, human,
         style::{Mark, Tone},
         table::{Cell, Table},
+        text,
     },
     session::Session,
     shell::{Shell, style},
@@ -38,7 +39,10 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         ledger.promotions.values().rev().map(AsRef::as_ref).filter(wanted).take(args.limit).collect();
     if global.json() {
         let records: Vec<_> = promotions.iter().map(|promotion| view::audit_record(&ledger, promotion)).collect();
-        let value = serde_json::json!({"schema_version": 1, "promotions": records});
+        let past = offline::past(&ledger, args.environment.as_ref());
+        let past: Vec<_> =
+            past.into_iter().take(args.limit).map(|(name, past)| offline::past_json(name, past)).collect();
+        let value = serde_json::json!({"schema_version": 1, "promotions": records, "offline_rollbacks": past});
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
@@ -64,7 +68,14 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             by.into(),
         ]);
     }
-    shell.print(&table.render(&style(shell, global.color())));
+    let style = style(shell, global.color());
+    shell.print(&table.render(&style));
+    for (name, past) in offline::past(&ledger, args.environment.as_ref()).into_iter().take(args.limit) {
+        for (i, line) in offline::past_in_words(&ledger, name, past).iter().enumerate() {
+            let label = if i == 0 { format!("without the log, {}  ", past.entry) } else { "  ".to_owned() };
+            shell.print(&format!("{}\n", text::hang(&label, &style.clean(line), style.width)));
+        }
+    }
     Ok(Exit::Ok)
 }
 

@@ -18,7 +18,10 @@ use crate::{
     failure, promotion_keys, session,
     shell::Shell,
     system::{SystemClock, SystemEntropy},
-    wiring::stores::{self, KEY_VARIABLE, KeyFiles, Opened},
+    wiring::{
+        self,
+        stores::{self, KEY_VARIABLE, KeyFiles, Opened},
+    },
 };
 
 /// Write a minimal configuration, create the log and its keys, and make the configuration the first policy
@@ -75,7 +78,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let (store, key_made) = log(shell, &config, told.is_empty()).await.map_err(one)?;
     ignore_state(&config).map_err(one)?;
     let entropy = Arc::new(SystemEntropy);
-    let book = Book::open(store.log(), Arc::new(SystemClock), entropy.clone(), "init".to_owned());
+    let trust = wiring::trust(shell, &config).map_err(one)?;
+    let (log, clock) = (store.log(), Arc::new(SystemClock));
+    let book = Book::open_with(log, clock, entropy.clone(), "init".to_owned(), trust);
     let book = book.await.map_err(|e| one(failure::of_engine(e)))?;
     if book.ledger().await.map_err(|e| one(failure::of_engine(e)))?.policy.is_some() {
         return Err(one(there_already(&config, told.is_empty())));

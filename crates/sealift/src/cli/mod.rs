@@ -16,6 +16,7 @@ pub mod hold;
 pub mod init;
 pub mod keys;
 pub mod look;
+mod offline;
 pub mod plan;
 pub mod policy;
 pub mod promote;

@@ -16,7 +16,7 @@ use sealift_engine::{
     worker::{RunOptions, Worker},
 };
 
-use super::{Ends, Global, status};
+use super::{Ends, Global, offline, status};
 use crate::{diagnostic::Diagnostic, failure, report::progress, session::Session, shell::Shell};
 
 /// Bring the release verified in the environment before into the next one
@@ -64,6 +64,13 @@ pub struct Common {
     wait: bool,
 }
 
+impl Common {
+    /// The key to sign with and the reason, for what is no request.
+    pub(super) fn signed(self) -> (Option<PathBuf>, Option<String>) {
+        (self.identity, self.reason)
+    }
+}
+
 /// What is asked for, before it is signed.
 pub struct Wish {
     /// Promotion or rollback.
@@ -81,6 +88,7 @@ pub struct Wish {
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
     let policy = session.same_policy().await.map_err(|d| vec![d])?;
+    offline::take_in(shell, &session, &args.to).await.map_err(|d| vec![d])?;
     let ledger = session.ledger().await.map_err(|d| vec![d])?;
     let named = session.named_release(&args.to, &args.digest).map_err(|d| vec![d])?;
     let by_hand = named.is_some();

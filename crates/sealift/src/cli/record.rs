@@ -14,7 +14,10 @@ use sealift_domain::{
 use sealift_engine::{ports::registry::RegistryErrorKind, record};
 use serde_json::json;
 
-use super::{Ends, Global, look};
+use super::{
+    Ends, Global, look,
+    offline::{self, RecordArgs},
+};
 use crate::{
     diagnostic::{Diagnostic, catalogue::Exit},
     failure,
@@ -41,6 +44,10 @@ pub enum Args {
     Deployment(DeploymentArgs),
     /// That the database of an environment is at another schema, because a person restored or migrated it
     Database(DatabaseArgs),
+    /// What was rolled back without the log: from the hosts, or from a file
+    ///
+    /// Each record is verified as any signed statement. Taken in twice, it is there once.
+    Offline(RecordArgs),
     /// What a rebuild takes of the host, to compare deployments with
     ///
     /// Runs the command on this machine, not through a shell, and records what it took if it succeeds. Processor time and
@@ -110,7 +117,12 @@ pub struct DatabaseArgs {
 
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
-    session.same_policy().await.map_err(|d| vec![d])?;
+    // What was rolled back has happened, whatever the file says by now.
+    let policy = match &args {
+        Args::Offline(_) => session.accepted_policy(shell).await,
+        _ => session.same_policy().await,
+    };
+    policy.map_err(|d| vec![d])?;
     match args {
         Args::Build(args) => build(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Scan(args) => hand_in(args, EvidenceKind::Scan, global, shell, &session).await,
@@ -120,6 +132,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         Args::Vex(args) => hand_in(args, EvidenceKind::Vex, global, shell, &session).await,
         Args::Deployment(args) => deployment(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Database(args) => database(args, global, shell, &session).await.map_err(|d| vec![d]),
+        Args::Offline(args) => offline::record(args, global, shell, &session).await.map_err(|d| vec![d]),
         Args::Rebuild(args) => rebuild::run(args, global, shell, &session).await.map_err(|d| vec![d]),
     }
 }

@@ -11,7 +11,7 @@ use sealift_domain::{
 use sealift_engine::{comment, database, judge, places, ports::clock::Clock, proposal, view};
 use serde_json::json;
 
-use super::{Ends, Global, follow_up};
+use super::{Ends, Global, follow_up, offline};
 use crate::{
     diagnostic::{
         Diagnostic,
@@ -58,6 +58,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let follow_ups: Vec<_> = follow_up::open(&ledger)
             .map(|promotion| json!({"promotion": promotion.id, "follow_up": promotion.follow_up}))
             .collect();
+        let waiting = offline::waiting(&session).await;
+        let waiting: Vec<_> =
+            waiting.iter().map(|(name, kept)| json!({"environment": name, "records": kept.len()})).collect();
         let mut value = json!({
             "schema_version": 1,
             "app": policy.app,
@@ -65,6 +68,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
             "undelivered": pending,
             "proposals": proposals,
             "follow_ups": follow_ups,
+            "offline_waiting": waiting,
         });
         if let Some(count) = handed_in {
             value["handed_in"] = json!(count);
@@ -99,6 +103,11 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     if let Some(count) = handed_in.filter(|count| *count > 0) {
         let waits = human::count(count as u64, "statement");
         shell.print(&format!("handed in and not taken in yet: {waits}; the next promotion takes in what counts\n"));
+    }
+    for (name, _) in offline::waiting(&session).await {
+        let words = format!("{name} was rolled back without the log, which does not have that yet");
+        shell.print(&format!("{}\n", style.paint(Tone::Bad, &text::hang("offline  ", &words, style.width))));
+        shell.print(&format!("next: sealift record offline --in {name}\n"));
     }
     for line in needs_attention(&ledger) {
         shell.print(&format!("{}\n", text::hang("", &style.clean(&line), style.width)));

@@ -4,7 +4,7 @@ use sealift_domain::name::EnvironmentName;
 use sealift_engine::record;
 use serde_json::json;
 
-use super::{Ends, Global};
+use super::{Ends, Global, offline};
 use crate::{
     diagnostic::{Diagnostic, catalogue::Exit},
     failure,
@@ -27,6 +27,7 @@ pub struct Args {
 pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let session = Session::open(shell, global).await?;
     session.accepted_policy(shell).await.map_err(|d| vec![d])?;
+    offline::take_in(shell, &session, &args.environment).await.map_err(|d| vec![d])?;
     let (passed, results) = record::verify(&session.book, &session.world, &(), &args.environment)
         .await
         .map_err(|e| vec![failure::of_engine(e)])?;

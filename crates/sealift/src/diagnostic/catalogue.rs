@@ -122,6 +122,11 @@ catalogue! {
     E0419 Usage "there is no such thing on record"
     E0420 Stuck "the release before does not work on the migrated database"
     E0421 Failed "the command that was to be measured failed"
+    E0422 Usage "the host has nothing that it could go back to by itself"
+    E0423 Busy "a rollback without the log is not in it yet"
+    E0424 Internal "the record of a rollback without the log does not hold"
+    E0425 Stuck "a rollback without the log needs a person"
+    E0426 RolledBack "ended by a rollback without the log"
 
     E0501 Failed "the host cannot pull the image"
     E0502 Failed "the host refuses the deployment"

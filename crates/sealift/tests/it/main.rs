@@ -27,6 +27,7 @@ mod kill;
 mod ledger;
 mod load;
 mod nginx;
+mod offline;
 mod output;
 mod place;
 mod policy;

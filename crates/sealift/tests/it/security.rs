@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-const ATTACKS: u32 = 27;
+const ATTACKS: u32 = 28;
 /// What there is nothing to attack of yet: the server, with teams and their tokens.
 const NOT_YET: [u32; 1] = [20];
 

@@ -159,6 +159,33 @@ fn database_table() -> String {
     table(&rows)
 }
 
+/// Where a rollback without the log leads, by whether it moved traffic.
+fn offline_table() -> String {
+    let mut rows = vec![["state", "moved", "tags left", "not moved"].map(str::to_owned).to_vec()];
+    for (name, stage) in states() {
+        let mut row = vec![name];
+        for moved in [true, false] {
+            let before = promotion(Kind::Promote, stage.clone(), Some(running("old")));
+            let mut after = before.clone();
+            let failure = crate::testing::failure("went back");
+            let ended = after.rolled_back_offline(moved, (&crate::testing::person("ana"), "it burns"), failure, at(1));
+            assert_eq!(ended, after != before, "what has not ended is as it was");
+            assert!(!ended || after.has_ended(), "whatever it did, it ended");
+            row.push(if ended { words(&after.stage) } else { "-".into() });
+            if moved {
+                row.push(if after.unmoved_tags.is_empty() { "-" } else { "some" }.to_owned());
+            }
+        }
+        rows.push(row);
+    }
+    table(&rows)
+}
+
+#[test]
+fn a_rollback_without_the_log_ends_what_was_open() {
+    insta::assert_snapshot!("offline", offline_table());
+}
+
 /// What counts as done when the driver reads what runs, by what ran before.
 fn observed_table() -> String {
     let unknown = || Observed::Unknown { what: "a container without a digest".into() };

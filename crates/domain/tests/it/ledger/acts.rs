@@ -65,6 +65,12 @@ pub(super) enum Act {
         production: bool,
         to: u64,
     },
+    /// Somebody goes back on the host, and the log hears of it.
+    Offline {
+        production: bool,
+        to: u8,
+        ended: u8,
+    },
     GiveBack {
         production: bool,
     },
@@ -131,6 +137,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         2 => (any::<Index>(), flag()).prop_map(|(notice, taken)| Act::Deliver { notice, taken }),
         1 => (0..3u32).prop_map(Act::Policy),
         1 => (flag(), 0..4u64).prop_map(|(production, to)| Act::Restore { production, to }),
+        1 => (flag(), which(), 0..3u8).prop_map(|(production, to, ended)| Act::Offline { production, to, ended }),
         1 => flag().prop_map(|production| Act::GiveBack { production }),
         1 => (flag(), any::<Index>()).prop_map(|(production, by)| Act::Steal { production, by }),
         3 => (0..1200u16).prop_map(Act::Pass),

@@ -66,6 +66,7 @@ impl World {
                 let recorded = DatabaseRecorded { environment, schema: schema((*to, *to)), reason };
                 assert_eq!(self.write(Event::DatabaseRecorded(recorded)).is_ok(), free);
             }
+            Act::Offline { production, to, ended } => self.goes_back_offline(environment(*production), *to, *ended),
             Act::Pass(seconds) => self.pass(u64::from(*seconds)),
             Act::Snapshot => self.snapshot(),
             Act::Nonsense => self.nonsense(),
@@ -285,7 +286,7 @@ fn histories_reach_every_state() {
     let mut reached = BTreeSet::new();
     let mut switched: Vec<Kind> = Vec::new();
     let (mut past_database, mut restored) = (0, 0);
-    for number in 0..60 {
+    for number in 0..200 {
         let acts = acts(60..80).new_tree(&mut runner).unwrap().current();
         let world = history(&acts, number % 2 == 0);
         past_database += world.oracle.past_database;

@@ -4,6 +4,7 @@ mod acts;
 mod engine;
 mod examples;
 mod histories;
+mod offline;
 mod oracle;
 mod refusals;
 mod steps;

@@ -9,6 +9,7 @@ use sealift_domain::{
     ledger::Ledger,
     name::{ChannelName, EnvironmentName},
     notice::NoticeKind,
+    offline::Outcome,
     promotion::{Done, Ended, Kind, Promotion, PromotionEvent, PromotionId, Stage, Status, Step, Wait},
     release::Release,
     undo::{Observed, Undo},
@@ -71,6 +72,24 @@ impl Oracle {
                 self.verified(&recorded.environment, &recorded.release);
             }
             Event::Promotion(changed) => self.promotion(index, now, before, changed, after),
+            Event::OfflineRollback(rollback) => {
+                let to = &rollback.environment;
+                let live = after.environments[to].live.as_ref().map(|live| live.release.clone());
+                if let (true, Observed::Running { release, .. }) = (rollback.moved(), &rollback.running) {
+                    assert_eq!(live.as_ref(), Some(release), "what ran at the end is live");
+                    if *to == production() {
+                        self.known_in_production.insert(release.clone());
+                    }
+                }
+                if let Outcome::Verified { .. } = rollback.outcome {
+                    self.verified(to, &rollback.to);
+                }
+                assert!(!after.leases.contains_key(to), "whoever worked there takes a new lease");
+                let open = before.promotions.values().filter(|p| p.to == rollback.environment && !p.has_ended());
+                for was in open {
+                    self.tell(index, was, &after.promotions[&was.id], after);
+                }
+            }
             Event::LeaseTaken(taken) => {
                 let earlier = self.fences.insert(taken.environment.clone(), index);
                 assert!(earlier.is_none_or(|earlier| earlier < index), "fencing numbers only grow");
@@ -97,6 +116,11 @@ impl Oracle {
                 let known = self.databases.get(&recorded.environment).map_or(-1, |(at, _)| i128::from(*at));
                 let said = labels_of(&recorded.release).filter(|(at, _)| i128::from(*at) > known);
                 self.databases.extend(said.map(|said| (recorded.environment.clone(), said)));
+            }
+            Event::OfflineRollback(rollback) if rollback.moved() => {
+                let known = self.databases.get(&rollback.environment).map_or(-1, |(at, _)| i128::from(*at));
+                let said = labels_of(&rollback.to).filter(|(at, _)| i128::from(*at) > known);
+                self.databases.extend(said.map(|said| (rollback.environment.clone(), said)));
             }
             Event::Promotion(changed) => self.promotion_on_database(before, changed, after),
             _ => {}
@@ -197,11 +221,15 @@ impl Oracle {
             let scope = HoldScope::Environment(after.to.clone());
             assert!(ledger_after.holds.contains_key(&scope), "{id} is stuck and {} is not held", after.to);
         }
+        self.tell(index, before, after, ledger);
+    }
+
+    fn tell(&mut self, index: u64, before: &Promotion, after: &Promotion, ledger: &Ledger) {
         let kind = told_as(after).filter(|kind| told_as(before) != Some(*kind));
         if let (Some(kind), Some(policy)) = (kind, &ledger.policy) {
             let wants = policy.notify.iter().filter(|(_, kinds)| kinds.contains(&kind));
             let channels: BTreeSet<ChannelName> = wants.map(|(channel, _)| channel.clone()).collect();
-            self.untold.insert(index, (id, kind, channels));
+            self.untold.insert(index, (after.id, kind, channels));
         }
     }
 

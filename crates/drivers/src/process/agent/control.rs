@@ -19,13 +19,18 @@ use super::{
     journal::{self, Journal, Service},
     migration,
     process::Running,
-    protocol::{AgentError, Command, Ended, ErrorKind, Launch, Outcome, Place, Secrets, ServiceStatus, Start, Status},
+    protocol::{
+        AgentError, Command, Ended, ErrorKind, Launch, Outcome, Past, Place, Secrets, ServiceStatus, Start, Status,
+    },
     proxy::{Backend, Front},
 };
+
+use crate::shelf::Shelf;
 
 /// Everything that the agent holds.
 pub(super) struct Agent {
     pub(super) state: PathBuf,
+    shelf: Shelf,
     /// What is durable. Locked for moments only; a change is stored before it is seen.
     pub(super) journal: AsyncMutex<Journal>,
     /// What runs, by key.
@@ -67,6 +72,7 @@ impl Agent {
     pub(super) fn new(state: &Path, journal: Journal) -> Self {
         Self {
             state: state.to_owned(),
+            shelf: Shelf::new(state),
             journal: AsyncMutex::new(journal),
             units: Mutex::default(),
             front: Front::new(),
@@ -162,6 +168,11 @@ impl Agent {
 
     /// Takes note of a fence, and refuses one that is lower than the highest.
     async fn admit(&self, fence: u64) -> Result<(), AgentError> {
+        // What the log does not know yet must not be undone by somebody who knows less, whatever number they have.
+        let barred = self.shelf.bars(fence, None);
+        if let Some(why) = barred.map_err(|e| AgentError::new(ErrorKind::Internal, e.message))? {
+            return Err(AgentError::new(ErrorKind::Fenced, why));
+        }
         let mut journal = self.journal.lock().await;
         let highest = journal.fence;
         if fence < highest {
@@ -270,7 +281,12 @@ impl Agent {
         let noted = self.commit(&mut journal, |journal| {
             journal.live = Some(key.clone());
             journal.listen = Some(service.listen);
-            journal.remember(&key, service.digest);
+            journal.remember(Past {
+                key: key.clone(),
+                digest: service.digest,
+                component: Some(service.component.clone()),
+                definition: Some(service.definition),
+            });
         });
         noted.await.map_err(internal)?;
         self.front.set(Some(unit.backend));

@@ -17,8 +17,10 @@ use super::{
     protocol::{Launch, Past, Secrets},
 };
 
-/// The version of the journal's format.
-const VERSION: u32 = 1;
+/// The version of the journal's format. Version 1 did not say from which definition a past release was started.
+const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST: u32 = 1;
 /// The largest journal and the largest file of secrets, in bytes.
 const MAX_JOURNAL: u64 = 16 << 20;
 /// How many past releases are remembered.
@@ -79,10 +81,10 @@ impl Journal {
         let Some(bytes) = files::read_bounded(&path, MAX_JOURNAL)? else { return Ok(Self::default()) };
         let damaged = |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()));
         let journal: Self = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
-        if journal.version != VERSION {
+        if !(OLDEST..=VERSION).contains(&journal.version) {
             return Err(damaged(format!("version {} of the format is not known here", journal.version)));
         }
-        Ok(journal)
+        Ok(Self { version: VERSION, ..journal })
     }
 
     /// Writes it durably.
@@ -91,9 +93,9 @@ impl Journal {
     }
 
     /// Notes that `key` has become live.
-    pub(super) fn remember(&mut self, key: &str, digest: Digest) {
-        self.history.retain(|past| past.key != key);
-        self.history.push_back(Past { key: key.to_owned(), digest });
+    pub(super) fn remember(&mut self, live: Past) {
+        self.history.retain(|past| past.key != live.key);
+        self.history.push_back(live);
         while self.history.len() > MAX_HISTORY {
             self.history.pop_front();
         }
@@ -111,6 +113,11 @@ fn secrets_path(state: &Path, key: &str) -> PathBuf {
 /// The key of the live service that the journal of `state` names, read without an agent.
 pub(crate) fn recorded_live(state: &Path) -> io::Result<Option<String>> {
     Journal::load(state).map(|journal| journal.live)
+}
+
+/// The highest fence, the live service and what has been live, read without an agent.
+pub(crate) fn recorded(state: &Path) -> io::Result<(u64, Option<String>, VecDeque<Past>)> {
+    Journal::load(state).map(|journal| (journal.fence, journal.live, journal.history))
 }
 
 /// Keeps the secrets of a service, apart from the journal, so that the journal may be shown.
@@ -146,14 +153,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Journal::load(dir.path()).unwrap().fence, 0);
         let mut journal = Journal { fence: 7, live: Some("p1".to_owned()), ..Journal::default() };
-        journal.remember("p1", Digest::of(b"1"));
-        journal.remember("p2", Digest::of(b"2"));
-        journal.remember("p1", Digest::of(b"1"));
+        let past = |key: &str| Past {
+            key: key.to_owned(),
+            digest: Digest::of(key.as_bytes()),
+            component: Some(ComponentName::only()),
+            definition: Some(Digest::of(b"definition")),
+        };
+        for key in ["p1", "p2", "p1"] {
+            journal.remember(past(key));
+        }
         journal.save(dir.path()).unwrap();
         let back = Journal::load(dir.path()).unwrap();
         assert_eq!((back.fence, back.history), (7, journal.history));
         assert_eq!(recorded_live(dir.path()).unwrap().as_deref(), Some("p1"));
-        for text in ["", "{}", r#"{"version":2,"fence":0,"live":null,"listen":null,"services":{},"history":[]}"#] {
+        let old = format!(
+            r#"{{"version":1,"fence":3,"live":null,"listen":null,"services":{{}},"history":[{{"key":"p1","digest":"{}"}}]}}"#,
+            Digest::of(b"p1")
+        );
+        std::fs::write(path(dir.path()), old).unwrap();
+        let (fence, _, history) = recorded(dir.path()).unwrap();
+        assert_eq!((fence, &history[0]), (3, &Past { component: None, definition: None, ..past("p1") }));
+        for text in ["", "{}", r#"{"version":3,"fence":0,"live":null,"listen":null,"services":{},"history":[]}"#] {
             std::fs::write(path(dir.path()), text).unwrap();
             assert!(Journal::load(dir.path()).is_err(), "{text}");
         }

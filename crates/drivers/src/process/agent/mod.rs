@@ -34,7 +34,7 @@ use crate::files;
 
 pub(crate) use self::{
     control::check_key,
-    journal::recorded_live,
+    journal::{recorded, recorded_live},
     migration::began as migration_began,
     output::{log_path, migration_log_path, prune_logs, read_log},
 };

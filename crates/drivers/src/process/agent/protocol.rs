@@ -161,6 +161,12 @@ pub struct Past {
     pub key: String,
     /// The digest of its image.
     pub digest: Digest,
+    /// The component of the release; `None` in what earlier versions noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentName>,
+    /// The digest of its definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Digest>,
 }
 
 /// One service.

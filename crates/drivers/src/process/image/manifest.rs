@@ -3,6 +3,8 @@
 //! OCI Image Specification 1.1, "Image Manifest", "Image Index" and "Image Configuration"; Docker's "Image Manifest V 2,
 //! Schema 2" has the same fields under its own media types.
 
+use std::collections::BTreeMap;
+
 use sealift_domain::digest::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +86,9 @@ pub(crate) struct Execution {
     /// The working directory in the image.
     #[serde(default)]
     pub(crate) working_dir: Option<String>,
+    /// What its builder said of it.
+    #[serde(default)]
+    pub(crate) labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Serialize, Deserialize)]

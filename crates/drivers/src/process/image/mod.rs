@@ -20,6 +20,7 @@ use sealift_domain::{
     digest::Digest,
     quantity::ByteSize,
     reference::{Pinned, Repository},
+    schema::{Expected, Schema},
 };
 use sealift_engine::ports::{
     driver::{DriverError, DriverErrorKind, DriverObserver},
@@ -57,6 +58,21 @@ pub(crate) struct Unpacked {
     pub(crate) root: PathBuf,
     /// How the image wants to be run.
     pub(crate) execution: Execution,
+    /// What its labels say of the database.
+    pub(crate) expects: Expected,
+}
+
+/// What the labels of an unpacked image say of the database. Earlier versions did not keep labels.
+fn expects(bytes: &[u8], execution: Option<&Execution>) -> Expected {
+    let Some(execution) = execution else { return Expected::Nothing };
+    let written: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    if written.is_none_or(|written| written["config"].get("Labels").is_none()) {
+        return Expected::Unreadable("an earlier version unpacked its image and did not keep its labels".to_owned());
+    }
+    match Schema::of_labels(&execution.labels.clone().unwrap_or_default()) {
+        Ok(schema) => schema.into(),
+        Err(error) => Expected::Unreadable(error.to_string()),
+    }
 }
 
 /// An image that is known and not fetched yet.
@@ -77,7 +93,8 @@ impl Images {
         let place = self.dir.join(digest.hex());
         let bytes = files::read_bounded(&place.join("image.json"), MAX_CONFIGURATION).ok()??;
         let configuration: Configuration = serde_json::from_slice(&bytes).ok()?;
-        Some(Unpacked { root: place.join("rootfs"), execution: configuration.config.unwrap_or_default() })
+        let expects = expects(&bytes, configuration.config.as_ref());
+        Some(Unpacked { root: place.join("rootfs"), execution: configuration.config.unwrap_or_default(), expects })
     }
 
     /// The image, fetched and unpacked if it is not there yet, and how many bytes of layers that took, as they are stored.

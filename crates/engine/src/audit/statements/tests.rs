@@ -109,7 +109,7 @@ fn a_signature_in_another_namespace_and_a_proof_that_nothing_verifies_do_not_hol
     assert!(elsewhere.contains("does not hold"), "{elsewhere}");
     assert!(claims[0].verify(&Believes(ACT_NAMESPACE), None, &objects, at).is_err(), "there was no policy then");
     let review = Proof::GithubComment { comment: 1, author: 2, delivered_at: at, delivery: Digest::of(b"d") };
-    let claim = Claim { who: claims[0].who, proof: &review, said: Said::Policy(None) };
+    let claim = Claim::new(claims[0].who, &review, Said::Policy(None));
     assert!(claim.verify(&Believes(POLICY_NAMESPACE), Some(&policy()), &objects, at).is_err());
 }
 

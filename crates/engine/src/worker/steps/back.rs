@@ -102,7 +102,7 @@ impl Worker<'_> {
 }
 
 /// A check as it is asked of a release that was verified before: whether it holds now, not whether it goes on holding.
-fn for_known_good(check: Check) -> Option<Check> {
+pub(crate) fn for_known_good(check: Check) -> Option<Check> {
     match check {
         Check::Http(http) => {
             Some(Check::Http(sealift_domain::check::HttpCheck { stable_for: Period::default(), ..http }))

@@ -16,6 +16,7 @@ use sealift_domain::{
     promotion::{Done, Promotion, Step},
 };
 
+pub(crate) use back::for_known_good;
 pub(crate) use verify::{availability_result, check_context, summarise};
 
 use super::Worker;

@@ -11,7 +11,7 @@ use sealift_domain::{
 use sealift_engine::{decide, error::EngineError, places, replay as log};
 use serde_json::json;
 
-use super::{Ends, Global, check, look, status};
+use super::{Ends, Global, check, look, offline, status};
 use crate::{
     diagnostic::{
         Diagnostic,
@@ -93,6 +93,18 @@ async fn named(session: &Session, text: &str) -> Result<String, Diagnostic> {
 /// Why a promotion was allowed, or was not: from the log alone.
 async fn promotion(shell: &Shell, global: &Global, session: &Session, id: PromotionId) -> Result<Exit, Diagnostic> {
     let ledger = session.ledger().await?;
+    if let Some((environment, past)) = offline::past(&ledger, None).into_iter().find(|(_, past)| past.entry == id.0) {
+        match global.json() {
+            true => {
+                let value = json!({"schema_version": 1, "offline_rollback": offline::past_json(environment, past)});
+                shell.print(&format!("{value}\n"));
+            }
+            false => offline::past_in_words(&ledger, environment, past)
+                .iter()
+                .for_each(|line| shell.print(&format!("{line}\n"))),
+        }
+        return Ok(Exit::Ok);
+    }
     let promotion = decide::promotion(&ledger, id).map_err(failure::of_engine)?;
     // What it was judged on is not there where it never was judged, or was judged by a program that kept nothing.
     let facts = match log::recorded(&session.book, id).await {

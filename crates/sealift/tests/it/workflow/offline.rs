@@ -92,3 +92,73 @@ fn a_rollback_by_hand_without_registry_and_image_changes_nothing() {
     ran.ends(3).says("cannot be read");
     assert_eq!(stage.driver.nginx().version().as_deref(), Some("1.1.0"));
 }
+
+/// Goes back without the log, which is somewhere else meanwhile.
+fn goes_back_without_log(stage: &Stage<Compose>, more: &[&str]) -> crate::place::Ran {
+    let (here, gone) = (stage.place.path(".sealift/log.sqlite"), stage.place.path("gone.sqlite"));
+    std::fs::rename(&here, &gone).unwrap();
+    let command = ["rollback", "--in", "production", "--offline", "--identity", "keys/ana", "--reason", "it burns"];
+    let ran = stage.place.run(&[&command, more].concat());
+    std::fs::rename(&gone, &here).unwrap();
+    ran
+}
+
+#[test]
+fn without_log_and_registry_production_goes_back_and_the_log_hears_of_it() {
+    const TEST: &str = "workflow::offline::without_log_and_registry_production_goes_back_and_the_log_hears_of_it";
+    let Some((stage, good)) = stopped(TEST) else { return };
+    goes_back_without_log(&stage, &[]).ends(0).says("ROLLED BACK without the log");
+    assert_eq!(stage.driver.nginx().version().as_deref(), Some("1.0.0"));
+    assert_eq!(stage.driver.nginx().failed_in_log().failed, Vec::<String>::new());
+    stage.place.run(&["record", "offline"]).ends(0).says("it burns");
+    assert_eq!(stage.place.live("production"), Some(good.digest));
+    assert_eq!(stage.place.runs("production"), Some(good.digest));
+    stage.place.audited();
+}
+
+#[test]
+fn after_a_rollback_without_the_log_promotions_go_on() {
+    const TEST: &str = "workflow::offline::after_a_rollback_without_the_log_promotions_go_on";
+    let Some(stage) = Stage::new(TEST, Compose::new(How::BlueGreen), &[]) else { return };
+    let good = stage.released("1.0.0");
+    stage.released("1.1.0");
+    goes_back_without_log(&stage, &[]).ends(0);
+    let next = stage.staged("1.2.0");
+    let ask = ["promote", "--to", "production", "--identity", "keys/bob"];
+    stage.place.run(&ask).ends(5).says("taken into the log");
+    stage.place.approve();
+    stage.promote().ends(0).says("COMPLETED");
+    assert_eq!(stage.driver.nginx().version().as_deref(), Some("1.2.0"));
+    assert_eq!(stage.place.live("production"), Some(next.digest));
+    // The one that burned is passed over; the one before it is taken.
+    goes_back_without_log(&stage, &[]).ends(0);
+    assert_eq!(stage.driver.nginx().version().as_deref(), Some("1.0.0"));
+    assert_eq!(stage.place.runs("production"), Some(good.digest));
+    assert_eq!(stage.driver.nginx().failed_in_log().failed, Vec::<String>::new());
+}
+
+#[test]
+fn without_the_log_a_release_in_place_of_another_goes_back_too() {
+    const TEST: &str = "workflow::offline::without_the_log_a_release_in_place_of_another_goes_back_too";
+    let Some(stage) = Stage::new(TEST, Compose::new(How::Recreate), &[]) else { return };
+    let good = stage.released("1.0.0");
+    stage.released("1.1.0");
+    goes_back_without_log(&stage, &[]).ends(0).says("ROLLED BACK without the log");
+    assert_eq!(stage.place.runs("production"), Some(good.digest));
+    stage.place.run(&["record", "offline"]).ends(0);
+    stage.place.audited();
+}
+
+#[test]
+fn without_the_log_a_host_that_somebody_works_on_is_left_alone_and_they_are_named() {
+    use rustix::fs::{FlockOperation, flock};
+    const TEST: &str =
+        "workflow::offline::without_the_log_a_host_that_somebody_works_on_is_left_alone_and_they_are_named";
+    let Some((stage, _)) = stopped(TEST) else { return };
+    let lock = std::fs::OpenOptions::new().write(true).open(stage.place.path("production-host/lock")).unwrap();
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+    goes_back_without_log(&stage, &[]).ends(8).says("E0509").says("holds the lock").says("fence");
+    assert_eq!(stage.driver.nginx().version().as_deref(), Some("1.1.0"));
+    let records = stage.place.path("production-host/offline/records");
+    assert!(!records.exists(), "nothing was begun");
+}
