@@ -52,7 +52,7 @@ impl Session<'_> {
             }
             match self.change(&seen, Manner::OnTop, &changes, message).await? {
                 Outcome::Written(Some(commit)) => {
-                    drop(self.repository.set_seen(&commit).await);
+                    drop(self.repository.set_seen(&commit));
                     return Ok(());
                 }
                 Outcome::Written(None) => return Ok(()),

@@ -166,7 +166,7 @@ impl Session<'_> {
         let kept = self.cache().keep(note).map_err(Fault::Log);
         let imported = kept.and_then(|()| Ok(self.mirror()?.import(records)?));
         if imported.is_ok() {
-            drop(self.repository.set_seen(&commit).await);
+            drop(self.repository.set_seen(&commit));
         }
         head
     }

@@ -154,7 +154,7 @@ impl Repository {
         let arguments =
             ["fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", &filter, "origin", &refs];
         self.remote_call(&arguments, Input::Lock(&self.lock)).await?;
-        self.resolve(FETCHED).await?.ok_or_else(|| Fault::Cache("what was fetched is not there".into()))
+        self.resolve(FETCHED).ok_or_else(|| Fault::Cache("what was fetched is not there".into()))
     }
 
     /// Fetches the commits with their directories, without files, since the one that was seen, up to the newest; whether `ours` is among them.
@@ -177,21 +177,25 @@ impl Repository {
     }
 
     /// The commit up to which the mirror was brought.
-    pub(super) async fn seen(&self) -> Result<Option<Oid>, Fault> {
-        self.resolve(SEEN).await
+    pub(super) fn seen(&self) -> Option<Oid> {
+        self.resolve(SEEN)
     }
 
-    pub(super) async fn set_seen(&self, oid: &Oid) -> Result<(), Fault> {
-        let said = self.local_call(&["update-ref", SEEN, oid.as_str()], Input::Lock(&self.lock), SHORT).await?;
-        if said.well { Ok(()) } else { Err(Fault::Cache(said.words)) }
+    pub(super) fn set_seen(&self, oid: &Oid) -> Result<(), Fault> {
+        let path = self.git.repository().join(SEEN);
+        let new = path.with_extension("written");
+        let write = || {
+            fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            fs::write(&new, format!("{oid}\n"))?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(|why: io::Error| Fault::Cache(format!("what was seen cannot be noted: {why}")))
     }
 
-    async fn resolve(&self, name: &str) -> Result<Option<Oid>, Fault> {
-        let object = format!("{name}^{{commit}}");
-        let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &object];
-        let said = self.local_call(&arguments, Input::Lock(&self.lock), SHORT).await?;
-        let text = String::from_utf8_lossy(&said.out);
-        Ok(Oid::parse(text.trim()).filter(|_| said.well))
+    /// What a name of ours stands for. Nobody packs them, so each is a file, and that is quicker than to ask git. Whether the
+    /// commit is there too, whoever uses it finds out.
+    fn resolve(&self, name: &str) -> Option<Oid> {
+        Oid::parse(fs::read_to_string(self.git.repository().join(name)).ok()?.trim_end())
     }
 
     /// The files of a commit. Whatever is no plain file is left out.
@@ -298,7 +302,9 @@ impl Repository {
         message: &str,
     ) -> Result<Oid, Fault> {
         let who = "committer Sealift <sealift@localhost> now";
-        let mut stream = format!("feature done\ncommit {NEW}\n{who}\ndata {}\n{message}\n", message.len()).into_bytes();
+        let mut stream =
+            format!("feature done\nreset {NEW}\n\ncommit {NEW}\n{who}\ndata {}\n{message}\n", message.len())
+                .into_bytes();
         let start = match parent {
             Some(parent) if detached => format!("M 040000 {} \"\"\n", self.tree(parent).await?),
             Some(parent) => format!("from {parent}\n"),
@@ -316,13 +322,12 @@ impl Repository {
             }
         }
         stream.extend_from_slice(b"done\n");
-        self.delete(NEW).await?;
         let arguments = ["fast-import", "--quiet", "--force", "--done", "--date-format=now"];
         let said = self.local_call(&arguments, Input::Bytes(stream), SHORT).await?;
         if !said.well {
             return Err(Fault::Cache(said.words));
         }
-        self.resolve(NEW).await?.ok_or_else(|| Fault::Cache("the commit that was made is not there".into()))
+        self.resolve(NEW).ok_or_else(|| Fault::Cache("the commit that was made is not there".into()))
     }
 
     async fn tree(&self, commit: &Oid) -> Result<Oid, Fault> {
@@ -331,10 +336,6 @@ impl Repository {
             self.local_call(&["rev-parse", "--verify", "--quiet", &object], Input::Lock(&self.lock), SHORT).await?;
         let oid = Oid::parse(String::from_utf8_lossy(&said.out).trim());
         oid.ok_or_else(|| Fault::Cache("a commit has no tree".into()))
-    }
-
-    async fn delete(&self, name: &str) -> Result<(), Fault> {
-        self.local_call(&["update-ref", "-d", name], Input::Lock(&self.lock), SHORT).await.map(drop)
     }
 
     /// Pushes a commit to the branch, if exactly `seen` is there, or no such branch. Something else is never replaced, and

@@ -113,7 +113,7 @@ impl Session<'_> {
 
     /// The files of the commit that the mirror was brought up to, without asking the remote if that is not needed.
     pub(super) async fn known_files(&mut self) -> Result<(Oid, Listing), Fault> {
-        match self.repository.seen().await? {
+        match self.repository.seen() {
             Some(seen) if self.has_mirror() => {
                 let files = self.repository.files(&seen).await?;
                 Ok((seen, files))

@@ -32,7 +32,7 @@ impl Session<'_> {
         if !self.repository.fits(&found) {
             self.repository.renew(&self.log.remote, Some(&found))?;
         }
-        if self.has_mirror() && self.repository.seen().await?.as_ref() == Some(&found) {
+        if self.has_mirror() && self.repository.seen().as_ref() == Some(&found) {
             return Ok(found);
         }
         let tip = self.repository.fetch(if self.has_mirror() { WARM } else { COLD }).await?;
@@ -46,7 +46,7 @@ impl Session<'_> {
         }
         self.forget_erased(&files).await?;
         self.cache().keep(&note)?;
-        self.repository.set_seen(&tip).await?;
+        self.repository.set_seen(&tip)?;
         Ok(tip)
     }
 
