@@ -4,8 +4,9 @@ use aws_lc_rs::rand;
 use sealift_engine::ports::log::{Head, LogError};
 
 use super::{
+    blobs::Oid,
     layout::{LARGE, MAX_ON_BRANCH},
-    repository::{Changes, Fault, Oid, Pushed},
+    repository::{Changes, Fault, Pushed},
     session::Session,
     words::Answer,
 };

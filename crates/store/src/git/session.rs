@@ -6,9 +6,10 @@ use sealift_engine::ports::log::{Head, LogError};
 
 use super::{
     GitLog,
+    blobs::Oid,
     cache::Cache,
     layout::tampered,
-    repository::{Fault, Listing, Oid, Repository},
+    repository::{Fault, Listing, Repository},
 };
 use crate::{checkpoint, key::Keyring, sqlite::SqliteLog};
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use sealift_engine::ports::log::{Head, LogError};
 
 use super::{
+    blobs::Oid,
     layout::{self, CHECKPOINT, ERASED, SNAPSHOTS, TILE, tampered},
     reader::{Reader, blobs_of_names, blobs_of_tiles, files_of_tile, oid},
-    repository::{Fault, Listing, Oid},
+    repository::{Fault, Listing},
     session::Session,
     tiles::{Name, for_frontier, for_reach},
 };
