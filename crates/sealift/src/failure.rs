@@ -321,7 +321,7 @@ mod tests {
         ];
         for (code, error) in errors {
             let diagnostic = of_log(&error);
-            assert_eq!(diagnostic.code, code);
+            assert_eq!(diagnostic.code.to_string(), code);
             assert!(diagnostic.title.contains(&place()), "{}", diagnostic.title);
         }
     }
