@@ -1,6 +1,6 @@
 # Two commands for a fresh machine with the Rust toolchain: `make demo` and `make test`.
 
-.PHONY: demo test check bench bench-copy bench-evidence chaos fmt help
+.PHONY: demo test check bench bench-copy bench-evidence bench-ledger chaos fmt help
 
 # What scripts/compose-v2 got for the tests serves the demo too.
 COMPOSE = target/tools/compose-v2/docker-compose
@@ -37,6 +37,9 @@ bench-copy: ## `sealift copy` beside skopeo and others, on real registries; ARGS
 bench-evidence: ## What judging a release with all gates takes, beside the least reading of the same bytes
 	@cargo bench --quiet -p sealift --bench evidence
 	@cargo bench --quiet -p sealift-evidence --bench documents
+
+bench-ledger: ## What the log on a branch costs, beside plain git on the same repository; ARGS=--quick
+	@cargo bench --quiet -p sealift-store --bench branch -- $(ARGS)
 
 chaos: ## The long forms: every kill point, 10,000 requests, a release that dies after a minute, 10,000 edits of a log
 	@scripts/setup test

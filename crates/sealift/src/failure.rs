@@ -405,3 +405,24 @@ pub fn webhook(error: &dyn std::fmt::Display) -> Diagnostic {
 pub fn usage(what: impl Into<String>) -> Diagnostic {
     Diagnostic::new("E0002", what).state(UNTOUCHED)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_in_which_a_log_far_away_fails_has_a_code_of_its_own() {
+        let (place, why) = (|| "git+https://host/a.git#log".to_owned(), || "so it said".to_owned());
+        let errors = [
+            ("E0206", LogError::Refused { place: place(), why: why() }),
+            ("E0207", LogError::Uncertain { place: place(), why: why() }),
+            ("E0208", LogError::Rewritten { place: place(), seen: "9 entries".into(), found: "there are 3".into() }),
+            ("E0209", LogError::Unreachable { place: place(), why: why() }),
+        ];
+        for (code, error) in errors {
+            let diagnostic = of_log(&error);
+            assert_eq!(diagnostic.code.to_string(), code);
+            assert!(diagnostic.title.contains(&place()), "{}", diagnostic.title);
+        }
+    }
+}

@@ -68,7 +68,7 @@ async fn tree(
     changes: &mut Changes,
 ) -> Result<(), Fault> {
     let (old, first) = (tip.frontier.size(), tip.frontier.size() / TILE);
-    let mut leaves = if old % TILE == 0 { Vec::new() } else { reader.bundle(first).await? };
+    let mut leaves = if old.is_multiple_of(TILE) { Vec::new() } else { reader.bundle(first).await? };
     let mut tiles = reader.tiles(edge).await?;
     tiles.put((0, first), leaves.iter().map(|leaf| leaf_hash(leaf)).collect());
     if tiles.frontier(old).as_ref() != Some(&tip.frontier) {
@@ -97,7 +97,7 @@ fn replaced(old: u64, new: u64, changes: &mut Changes) {
     for (level, tile) in for_frontier(old) {
         drop_if_other(layout::tile_path(old, level, tile), layout::tile_path(new, level, tile));
     }
-    if old % TILE > 0 {
+    if !old.is_multiple_of(TILE) {
         drop_if_other(layout::entries_path(old, old / TILE), layout::entries_path(new, old / TILE));
     }
 }

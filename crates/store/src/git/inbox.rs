@@ -52,7 +52,7 @@ impl Session<'_> {
             }
             match self.change(&seen, Manner::OnTop, &changes, message).await? {
                 Outcome::Written(Some(commit)) => {
-                    drop(self.repository.set_seen(&commit).await);
+                    drop(self.repository.set_seen(&commit));
                     return Ok(());
                 }
                 Outcome::Written(None) => return Ok(()),
@@ -93,7 +93,8 @@ impl GitLog {
     pub async fn waiting(&self) -> Result<Waiting, LogError> {
         let mut attempts = Attempts::default();
         loop {
-            match self.begin(&attempts).await?.waiting().await {
+            let outcome = self.begin(&attempts).await?.waiting().await;
+            match outcome {
                 Ok(waiting) => return Ok(waiting),
                 Err(fault) => attempts.after(self, fault).await?,
             }
@@ -107,7 +108,8 @@ impl GitLog {
     ) -> Result<(), LogError> {
         let mut attempts = Attempts::default();
         loop {
-            match self.begin(&attempts).await?.change_inbox(message, &changes).await {
+            let outcome = self.begin(&attempts).await?.change_inbox(message, &changes).await;
+            match outcome {
                 Ok(()) => return Ok(()),
                 Err(fault) => attempts.after(self, fault).await?,
             }

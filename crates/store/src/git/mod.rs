@@ -7,8 +7,10 @@
 //!
 //! A process that is killed leaves the log whole and a cache that is mended or made again.
 
+mod blobs;
 mod cache;
 mod changes;
+mod empty;
 mod erase;
 mod inbox;
 mod layout;

@@ -4,8 +4,9 @@ use aws_lc_rs::rand;
 use sealift_engine::ports::log::{Head, LogError};
 
 use super::{
+    blobs::Oid,
     layout::{LARGE, MAX_ON_BRANCH},
-    repository::{Changes, Fault, Oid, Pushed},
+    repository::{Changes, Fault, Pushed},
     session::Session,
     words::Answer,
 };
@@ -166,7 +167,7 @@ impl Session<'_> {
         let kept = self.cache().keep(note).map_err(Fault::Log);
         let imported = kept.and_then(|()| Ok(self.mirror()?.import(records)?));
         if imported.is_ok() {
-            drop(self.repository.set_seen(&commit).await);
+            drop(self.repository.set_seen(&commit));
         }
         head
     }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealift_engine::ports::log::LogError;
 
 use super::{
+    blobs::{Blobs, Oid},
     layout::{self, Beside, TILE, tampered},
-    repository::{Blobs, Fault, Listing, Oid},
+    repository::{Fault, Listing},
     tiles::{Name, Tiles},
 };
 use crate::{record::Record, tile};

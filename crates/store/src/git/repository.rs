@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     fmt::Write as _,
     fs::{self, File},
     io,
@@ -12,14 +11,11 @@ use std::{
 };
 
 use sealift_engine::ports::log::LogError;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, ChildStdin, ChildStdout},
-    time::timeout,
-};
 
 use super::{
     GitOptions, Remote,
+    blobs::{Blobs, Oid},
+    empty::{config, lay_out},
     program::{Git, Input, Said, Trouble},
     words::{Answer, understand},
 };
@@ -34,35 +30,6 @@ const NEW: &str = "refs/sealift/new";
 const SHORT: u64 = 1 << 20;
 /// The longest list of files, in bytes: about three million names.
 const MAX_LISTING: u64 = 256 << 20;
-/// The largest file that is read, in bytes.
-pub(super) const MAX_FILE: u64 = 256 << 20;
-
-/// The name of an object of git's.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Oid(String);
-
-impl Oid {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let right = matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        right.then(|| Self(text.to_owned()))
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Oid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Oid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The files of a commit: path and blob.
 pub(super) type Listing = BTreeMap<String, Oid>;
@@ -154,7 +121,7 @@ impl Repository {
         let arguments =
             ["fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", &filter, "origin", &refs];
         self.remote_call(&arguments, Input::Lock(&self.lock)).await?;
-        self.resolve(FETCHED).await?.ok_or_else(|| Fault::Cache("what was fetched is not there".into()))
+        self.resolve(FETCHED).ok_or_else(|| Fault::Cache("what was fetched is not there".into()))
     }
 
     /// Fetches the commits with their directories, without files, since the one that was seen, up to the newest; whether `ours` is among them.
@@ -177,21 +144,25 @@ impl Repository {
     }
 
     /// The commit up to which the mirror was brought.
-    pub(super) async fn seen(&self) -> Result<Option<Oid>, Fault> {
-        self.resolve(SEEN).await
+    pub(super) fn seen(&self) -> Option<Oid> {
+        self.resolve(SEEN)
     }
 
-    pub(super) async fn set_seen(&self, oid: &Oid) -> Result<(), Fault> {
-        let said = self.local_call(&["update-ref", SEEN, oid.as_str()], Input::Lock(&self.lock), SHORT).await?;
-        if said.well { Ok(()) } else { Err(Fault::Cache(said.words)) }
+    pub(super) fn set_seen(&self, oid: &Oid) -> Result<(), Fault> {
+        let path = self.git.repository().join(SEEN);
+        let new = path.with_extension("written");
+        let write = || {
+            fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            fs::write(&new, format!("{oid}\n"))?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(|why: io::Error| Fault::Cache(format!("what was seen cannot be noted: {why}")))
     }
 
-    async fn resolve(&self, name: &str) -> Result<Option<Oid>, Fault> {
-        let object = format!("{name}^{{commit}}");
-        let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &object];
-        let said = self.local_call(&arguments, Input::Lock(&self.lock), SHORT).await?;
-        let text = String::from_utf8_lossy(&said.out);
-        Ok(Oid::parse(text.trim()).filter(|_| said.well))
+    /// What a name of ours stands for. Nobody packs them, so each is a file, and that is quicker than to ask git. Whether the
+    /// commit is there too, whoever uses it finds out.
+    fn resolve(&self, name: &str) -> Option<Oid> {
+        Oid::parse(fs::read_to_string(self.git.repository().join(name)).ok()?.trim_end())
     }
 
     /// The files of a commit. Whatever is no plain file is left out.
@@ -280,13 +251,7 @@ impl Repository {
 
     /// Opens blobs for reading.
     pub(super) fn blobs(&self) -> Result<Blobs, Fault> {
-        let mut child = self.git.talk(&["cat-file", "--batch"]).map_err(|trouble| self.trouble(trouble))?;
-        match (child.stdin.take(), child.stdout.take()) {
-            (Some(input), Some(output)) => {
-                Ok(Blobs { child, input, output: BufReader::new(output), patience: self.patience })
-            }
-            _ => Err(Fault::Cache("git cannot be talked to".into())),
-        }
+        Blobs::start(&self.git, self.patience).map_err(|trouble| self.trouble(trouble))
     }
 
     /// Makes a commit: `parent` with `changes`; without the parent in its history if `detached`.
@@ -298,7 +263,9 @@ impl Repository {
         message: &str,
     ) -> Result<Oid, Fault> {
         let who = "committer Sealift <sealift@localhost> now";
-        let mut stream = format!("feature done\ncommit {NEW}\n{who}\ndata {}\n{message}\n", message.len()).into_bytes();
+        let mut stream =
+            format!("feature done\nreset {NEW}\n\ncommit {NEW}\n{who}\ndata {}\n{message}\n", message.len())
+                .into_bytes();
         let start = match parent {
             Some(parent) if detached => format!("M 040000 {} \"\"\n", self.tree(parent).await?),
             Some(parent) => format!("from {parent}\n"),
@@ -316,13 +283,12 @@ impl Repository {
             }
         }
         stream.extend_from_slice(b"done\n");
-        self.delete(NEW).await?;
         let arguments = ["fast-import", "--quiet", "--force", "--done", "--date-format=now"];
         let said = self.local_call(&arguments, Input::Bytes(stream), SHORT).await?;
         if !said.well {
             return Err(Fault::Cache(said.words));
         }
-        self.resolve(NEW).await?.ok_or_else(|| Fault::Cache("the commit that was made is not there".into()))
+        self.resolve(NEW).ok_or_else(|| Fault::Cache("the commit that was made is not there".into()))
     }
 
     async fn tree(&self, commit: &Oid) -> Result<Oid, Fault> {
@@ -331,10 +297,6 @@ impl Repository {
             self.local_call(&["rev-parse", "--verify", "--quiet", &object], Input::Lock(&self.lock), SHORT).await?;
         let oid = Oid::parse(String::from_utf8_lossy(&said.out).trim());
         oid.ok_or_else(|| Fault::Cache("a commit has no tree".into()))
-    }
-
-    async fn delete(&self, name: &str) -> Result<(), Fault> {
-        self.local_call(&["update-ref", "-d", name], Input::Lock(&self.lock), SHORT).await.map(drop)
     }
 
     /// Pushes a commit to the branch, if exactly `seen` is there, or no such branch. Something else is never replaced, and
@@ -351,7 +313,7 @@ impl Repository {
                 let (answer, words) = understand(&told);
                 // A line for the branch with an answer of the remote's is an answer, whatever it says.
                 let refused = told.lines().any(|line| line.starts_with('!') && line.contains("[remote rejected]"));
-                let answer = if answer == Answer::Unknown && refused { Answer::No } else { answer };
+                let answer = if refused { Answer::No } else { answer };
                 Ok(Pushed::Failed(answer, words))
             }
             Err(Trouble::NotStarted(why)) => Err(self.trouble(Trouble::NotStarted(why))),
@@ -388,73 +350,6 @@ impl Repository {
         let (Trouble::NotStarted(why) | Trouble::TooLong(why) | Trouble::TooMuch(why) | Trouble::Broken(why)) = trouble;
         LogError::Unreachable { place: self.place.clone(), why }.into()
     }
-}
-
-/// Blobs that are read one after the other.
-pub(super) struct Blobs {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    patience: Duration,
-}
-
-impl Blobs {
-    /// The bytes of a blob that is here.
-    pub(super) async fn get(&mut self, oid: &Oid) -> Result<Vec<u8>, Fault> {
-        let patience = self.patience;
-        let read = timeout(patience, self.read(oid)).await;
-        read.unwrap_or_else(|_| Err(Fault::Cache("git does not answer".into())))
-    }
-
-    async fn read(&mut self, oid: &Oid) -> Result<Vec<u8>, Fault> {
-        let broken = |why: io::Error| Fault::Cache(format!("git cannot be asked for a file: {why}"));
-        self.input.write_all(format!("{oid}\n").as_bytes()).await.map_err(broken)?;
-        self.input.flush().await.map_err(broken)?;
-        let mut line = String::new();
-        (&mut self.output).take(1024).read_line(&mut line).await.map_err(broken)?;
-        let size = line.trim_end().strip_prefix(oid.as_str()).and_then(|rest| rest.strip_prefix(" blob "));
-        let Some(size) = size.and_then(|size| size.parse::<u64>().ok()) else {
-            let ended = self.child.try_wait().ok().flatten().is_some();
-            return Err(Fault::Cache(format!(
-                "the file {oid} is not readable{}",
-                if ended { ": git has ended" } else { "" }
-            )));
-        };
-        if size > MAX_FILE {
-            let what = format!("a file of {size} bytes is too large: at most {MAX_FILE} are read");
-            return Err(LogError::Tampered { what, at: None }.into());
-        }
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
-        self.output.read_exact(&mut bytes).await.map_err(broken)?;
-        let mut end = [0; 1];
-        self.output.read_exact(&mut end).await.map_err(broken)?;
-        Ok(bytes)
-    }
-}
-
-/// An empty repository, as whole as `git init` makes it, in place of what is there.
-fn lay_out(directory: &Path, config: &str) -> io::Result<()> {
-    let new = directory.with_extension("new");
-    for path in [&new, &directory.to_owned()] {
-        if path.exists() {
-            fs::remove_dir_all(path)?;
-        }
-    }
-    fs::create_dir_all(new.join("objects"))?;
-    fs::create_dir_all(new.join("refs"))?;
-    fs::write(new.join("HEAD"), "ref: refs/heads/none\n")?;
-    fs::write(new.join("config"), config)?;
-    fs::rename(&new, directory)
-}
-
-/// The whole configuration: whoever finds another one in its place makes the repository anew.
-fn config(remote: &Remote, long_names: bool) -> String {
-    let format = if long_names { "\tobjectFormat = sha256\n" } else { "" };
-    format!(
-        "[core]\n\trepositoryformatversion = 1\n\tfilemode = true\n\tbare = true\n[extensions]\n\tpartialClone = origin\n{format}\
-         [remote \"origin\"]\n\turl = \"{}\"\n\tpromisor = true\n\tpartialclonefilter = blob:none\n",
-        remote.url()
-    )
 }
 
 fn local(remote: &Remote, directory: &Path, why: &io::Error) -> LogError {

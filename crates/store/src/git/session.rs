@@ -6,9 +6,10 @@ use sealift_engine::ports::log::{Head, LogError};
 
 use super::{
     GitLog,
+    blobs::Oid,
     cache::Cache,
     layout::tampered,
-    repository::{Fault, Listing, Oid, Repository},
+    repository::{Fault, Listing, Repository},
 };
 use crate::{checkpoint, key::Keyring, sqlite::SqliteLog};
 
@@ -113,7 +114,7 @@ impl Session<'_> {
 
     /// The files of the commit that the mirror was brought up to, without asking the remote if that is not needed.
     pub(super) async fn known_files(&mut self) -> Result<(Oid, Listing), Fault> {
-        match self.repository.seen().await? {
+        match self.repository.seen() {
             Some(seen) if self.has_mirror() => {
                 let files = self.repository.files(&seen).await?;
                 Ok((seen, files))

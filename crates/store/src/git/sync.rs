@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use sealift_engine::ports::log::{Head, LogError};
 
 use super::{
+    blobs::Oid,
     layout::{self, CHECKPOINT, ERASED, SNAPSHOTS, TILE, tampered},
     reader::{Reader, blobs_of_names, blobs_of_tiles, files_of_tile, oid},
-    repository::{Fault, Listing, Oid},
+    repository::{Fault, Listing},
     session::Session,
     tiles::{Name, for_frontier, for_reach},
 };
@@ -32,7 +33,7 @@ impl Session<'_> {
         if !self.repository.fits(&found) {
             self.repository.renew(&self.log.remote, Some(&found))?;
         }
-        if self.has_mirror() && self.repository.seen().await?.as_ref() == Some(&found) {
+        if self.has_mirror() && self.repository.seen().as_ref() == Some(&found) {
             return Ok(found);
         }
         let tip = self.repository.fetch(if self.has_mirror() { WARM } else { COLD }).await?;
@@ -46,7 +47,7 @@ impl Session<'_> {
         }
         self.forget_erased(&files).await?;
         self.cache().keep(&note)?;
-        self.repository.set_seen(&tip).await?;
+        self.repository.set_seen(&tip)?;
         Ok(tip)
     }
 

@@ -40,7 +40,7 @@ impl Session<'_> {
         let mirror = SqliteLog::create_mirror(&self.new_mirror()?, self.keys().public(), &base)?;
         self.cache().keep(&first.note)?;
         self.take_mirror(mirror)?;
-        self.repository.set_seen(&commit).await
+        self.repository.set_seen(&commit)
     }
 
     fn exists(&self) -> Fault {

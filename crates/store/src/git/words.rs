@@ -131,7 +131,7 @@ const KNOWN: &[(&[&str], Answer, &str)] = &[
             "couldn't connect to server",
             "failed to connect",
             "connection refused",
-            "connection timed out",
+            "connect to host",
             "network is unreachable",
             "no route to host",
             "name or service not known",

@@ -115,3 +115,25 @@ async fn a_commit_over_several_tiles_is_read_back() {
     }
     assert_eq!(log.audit(None).await.unwrap().checkpoints, 7);
 }
+
+/// The bytes of all packs of the remote.
+fn packs(place: &Place) -> u64 {
+    let packs = std::fs::read_dir(place.repository().join("objects/pack"));
+    packs.map_or(0, |packs| packs.map(|pack| pack.unwrap().metadata().unwrap().len()).sum())
+}
+
+/// The short form of the benchmark: bytes, which are the same on every machine, not times.
+#[tokio::test]
+async fn an_append_sends_its_commit_and_the_last_tile_and_not_the_log() {
+    let place = Place::new();
+    crate::fixture::git(&place.repository(), &["config", "receive.unpackLimit", "1"]);
+    long(&place).await;
+    let whole = packs(&place);
+    let log = place.open("writer").await.unwrap();
+    let head = log.head().await.unwrap();
+    log.append(head, vec![realistic(head.size, false)]).await.unwrap();
+    let sent = packs(&place) - whole;
+    let last = place.file("tile/entries/004.p/77").len() as u64;
+    assert!(sent < last + 20_000, "{sent} bytes for an entry; the entries of its tile have {last}");
+    assert!(whole > 10 * sent, "{whole} bytes in all");
+}

@@ -15,6 +15,9 @@ use sealift_store::{
 
 use crate::fixture::{Place, realistic};
 
+/// A way to spoil records.
+type Edit = Box<dyn Fn(&mut Vec<sealift_store::record::Record>)>;
+
 async fn source(place: &Place) -> SqliteLog {
     SqliteLog::create(&place.dir.path().join("source.db"), place.key()).unwrap()
 }
@@ -116,7 +119,7 @@ async fn a_record_that_was_edited_is_not_imported() {
     fill(&from, 20).await;
     let first = from.first().await.unwrap();
     let records = from.records(0).unwrap();
-    let edits: Vec<Box<dyn Fn(&mut Vec<sealift_store::record::Record>)>> = vec![
+    let edits: Vec<Edit> = vec![
         Box::new(|records| records[1].leaves[0].bytes[0] ^= 1),
         Box::new(|records| records[1].leaves[0].snapshot ^= true),
         Box::new(|records| assert!(records[1].leaves[0].objects.pop_first().is_some())),

@@ -94,7 +94,7 @@ async fn a_process_may_be_killed_at_every_step_of_an_append() {
             }
         }
     }
-    assert!(arrived > 2 && lost > 8, "both happened: {arrived}, {lost}");
+    assert!(arrived >= 2 && lost > 8, "both happened: {arrived}, {lost}");
     assert!(!dir.join("leak").exists(), "git was told of variables that are none of its business");
     let stranger = place.reader("stranger").await.unwrap();
     assert_eq!(stranger.audit(None).await.unwrap().size, written);
