@@ -155,7 +155,7 @@ fn a_token_that_may_only_read_is_told_so_and_nothing_is_half_done() {
         let key = team.log_key.clone();
         let runner = team.runner_with(Secrets::Read, &[("SEALIFT_LOG_KEY", &key)]);
         let refused = runner.run(&["promote", "--to", "staging"]);
-        refused.says("E0206").says("nothing was");
+        refused.says("E0206").says("the entry was not written");
         assert_ne!(refused.code, Some(0));
         assert_eq!((team.audited(), team.remote.head()), (before, head));
         assert_eq!(team.place.answers("staging"), None, "nothing was deployed");
