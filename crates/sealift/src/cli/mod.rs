@@ -28,6 +28,7 @@ pub mod request;
 pub mod rollback;
 pub mod schema;
 pub mod status;
+pub mod store;
 pub mod verify;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -122,6 +123,8 @@ enum Command {
     Audit(audit::Args),
     #[command(subcommand)]
     Policy(policy::Args),
+    #[command(subcommand)]
+    Store(store::Args),
     Schema(schema::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -221,6 +224,7 @@ async fn dispatch(command: Command, global: &Global, shell: &Shell) -> Ends {
         Command::Keys(args) => keys::run(args, global, shell).await,
         Command::Audit(args) => audit::run(args, global, shell).await,
         Command::Policy(args) => policy::run(args, global, shell).await,
+        Command::Store(args) => store::run(args, global, shell).await,
         Command::Schema(args) => schema::run(&args, shell),
         Command::Demo(args) => Box::pin(demo::run(args, global, shell)).await,
         Command::Completions(args) => completions::run(&args, shell),

@@ -54,6 +54,14 @@ impl Store {
         (!url.is_empty() && !branch.is_empty()).then_some(Self::Git(git))
     }
 
+    /// How sealift.yaml names it.
+    pub fn short_form(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("{SQLITE}{}", path.display()),
+            Self::Git(git) => git.url.clone(),
+        }
+    }
+
     /// The directory for what belongs to this machine, such as keys, relative to that of the configuration.
     pub fn state(&self) -> &Path {
         match self {

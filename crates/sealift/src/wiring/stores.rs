@@ -8,6 +8,7 @@ use std::{
 use sealift_domain::digest::Digest;
 use sealift_engine::ports::{inbox::Inbox, log::Log};
 use sealift_store::{
+    copy::Commits,
     git::GitLog,
     key::{Keyring, SigningKey, VerifierKey},
     key_file,
@@ -52,6 +53,14 @@ impl Opened {
         match self {
             Self::Sqlite(_) => None,
             Self::Git(log) => Some(log.clone()),
+        }
+    }
+
+    /// The log as it is copied between stores.
+    pub fn commits(&self) -> &dyn Commits {
+        match self {
+            Self::Sqlite(log) => log.as_ref(),
+            Self::Git(log) => log.as_ref(),
         }
     }
 
@@ -188,6 +197,56 @@ pub async fn create(shell: &Shell, config: &Config, origin: &str) -> Result<(Ope
             Ok((Opened::Git(Arc::new(log)), made))
         }
     }
+}
+
+/// Where a log is copied to: a store that holds its beginning already, or a new one. The public key is enough, because commits are
+/// copied with their signatures; a file gets it beside itself, so that it can be read and audited.
+pub async fn destination(shell: &Shell, config: &Config, to: &Store, from: &Opened) -> Result<Opened, Diagnostic> {
+    let failed = |error| failure::of_log(&error);
+    let keys = || public_keys(shell, config);
+    match to {
+        Store::Sqlite(path) => {
+            let path = config.directory.join(path);
+            let log = if path.exists() {
+                SqliteLog::open_copy(&path, keys()?).map_err(failed)?
+            } else {
+                let directory = path.parent().unwrap_or(Path::new("."));
+                private::directory(directory).map_err(|error| failure::file("create", directory, &error))?;
+                let first = from.commits().first().await.map_err(failed)?;
+                let log = SqliteLog::create_copy(&path, keys()?, &first).map_err(failed)?;
+                private::file(&path).map_err(|error| failure::file("protect", &path, &error))?;
+                log
+            };
+            publish_key(&KeyFiles::beside(&path).public, &keys()?)?;
+            Ok(Opened::Sqlite(Arc::new(log)))
+        }
+        Store::Git(git) => {
+            let (remote, options) = git_remote::of(shell, config, git)?;
+            if let Ok(log) = GitLog::open(remote.clone(), options.clone(), keys()?).await {
+                return Ok(Opened::Git(Arc::new(log)));
+            }
+            let first = from.commits().first().await.map_err(failed)?;
+            let log = GitLog::create_copy(remote, options, keys()?, &first).await.map_err(failed)?;
+            Ok(Opened::Git(Arc::new(log)))
+        }
+    }
+}
+
+/// The public key of the log of a configuration.
+fn public_keys(shell: &Shell, config: &Config) -> Result<Keyring, Diagnostic> {
+    let files = KeyFiles::of(config);
+    let keys = match (&config.store, files.secret(shell)?) {
+        (Store::Git(git), _) => branch_keys(shell, &files, git)?,
+        (Store::Sqlite(_), Some(key)) => Keyring::writer(key),
+        (Store::Sqlite(_), None) => Keyring::reader(files.verifier()?),
+    };
+    Ok(keys)
+}
+
+/// Leaves the public key beside a copy, unless it has one.
+fn publish_key(path: &Path, keys: &Keyring) -> Result<(), Diagnostic> {
+    let Some(key) = keys.trusted().last().filter(|_| !path.exists()) else { return Ok(()) };
+    std::fs::write(path, format!("{key}\n")).map_err(|error| failure::file("write", path, &error))
 }
 
 fn create_file(path: &Path, origin: &str) -> Result<Arc<SqliteLog>, Diagnostic> {

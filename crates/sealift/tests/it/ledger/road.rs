@@ -47,7 +47,7 @@ fn road(transport: Transport) {
     status.ends(0);
     let production = status.json()["environments"].as_array().unwrap()[1].clone();
     assert_eq!(production["environment"], "production");
-    assert_eq!(production["release"]["hello"], first.to_string(), "{production}");
+    assert_eq!(production["release"]["app"], first.to_string(), "{production}");
 }
 
 #[test]
@@ -82,7 +82,8 @@ fn race(transport: Transport) {
     team.audited();
     let shown = team.runner(Secrets::Read).run(&["audit", "show", &id.to_string()]);
     shown.ends(0);
-    assert_eq!(shown.stdout.matches("\"switch\"").count(), 1, "one switch is on record: {}", shown.stdout);
+    assert_eq!(shown.json()["status"], "SUCCESS");
+    assert_eq!(team.starts(id), 1, "one of them deployed");
 }
 
 #[test]
@@ -97,6 +98,49 @@ fn two_runners_race_over_https_and_one_of_them_works() {
     if is_complete("ledger::race (https)", Transport::Https) {
         race(Transport::Https);
     }
+}
+
+#[test]
+fn a_log_moves_to_a_branch_and_back_and_is_the_same() {
+    if !is_complete("ledger::copy", Transport::Ssh) {
+        return;
+    }
+    let team = Team::start(Transport::Ssh);
+    team.build("1.0.0");
+    team.to_staging();
+    let runner = team.runner(Secrets::Push);
+    let copied = runner.run(&["store", "copy", "--to", "sqlite:copy/log.sqlite", "--output", "json"]);
+    copied.ends(0);
+    let (entries, root) = (copied.json()["entries"].clone(), copied.json()["root"].clone());
+    assert_eq!((&copied.json()["equal"], entries.as_u64()), (&true.into(), Some(team.audited())));
+    // The file by itself is a log: its public key lies beside it, and it is written to where the private one is at hand.
+    let plain = team.configuration.split("store:").next().unwrap().to_owned();
+    std::fs::write(runner.path("sealift.yaml"), format!("{plain}store: sqlite:copy/log.sqlite\n")).unwrap();
+    let audit = runner.run(&["audit", "verify", "--output", "json"]);
+    audit.ends(0);
+    assert_eq!((&audit.json()["entries"], &audit.json()["root"]), (&entries, &root));
+    runner.run(&["promote", "--to", "production", "--identity", &team.key("bob")]).says("E0201");
+    // And back, onto another branch, with what came since.
+    team.request();
+    std::fs::write(runner.path("sealift.yaml"), &team.configuration).unwrap();
+    runner.run(&["store", "copy", "--to", "sqlite:copy/log.sqlite"]).ends(0).says("EQUAL");
+    std::fs::write(runner.path("sealift.yaml"), format!("{plain}store: sqlite:copy/log.sqlite\n")).unwrap();
+    let branch = team.remote.store().replace("#sealift", "#other");
+    runner.run(&["store", "copy", "--to", &branch]).ends(0).says("EQUAL").says(&format!("`store: {branch}`"));
+    runner.run(&["store", "copy", "--to", &branch]).ends(0).says("0 commits were copied now");
+    // A branch with another log is refused and stays as it is.
+    let other = Team::start(Transport::Ssh);
+    let head = other.remote.head();
+    let mut stranger = team.runner(Secrets::Push);
+    for (name, value) in other.remote.access(true) {
+        stranger.set(&name, &value);
+    }
+    std::fs::write(stranger.path("log.sqlite"), std::fs::read(runner.path("copy/log.sqlite")).unwrap()).unwrap();
+    std::fs::write(stranger.path("log.pub"), std::fs::read(runner.path("copy/log.pub")).unwrap()).unwrap();
+    std::fs::write(stranger.path("sealift.yaml"), format!("{plain}store: sqlite:log.sqlite\n")).unwrap();
+    let refused = stranger.run(&["store", "copy", "--to", &other.remote.store()]);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert_eq!(other.remote.head(), head);
 }
 
 /// Every command line of this machine, while `work` is done.

@@ -126,6 +126,13 @@ impl Team {
         self.runner(Secrets::Push).run(&["approve", "--identity", &ana]).ends(0);
     }
 
+    /// How often a process was started in production for a promotion.
+    pub(crate) fn starts(&self, id: u64) -> usize {
+        let text = std::fs::read_to_string(self.place.path("production/starts.log")).unwrap_or_default();
+        let key = format!("p{id}");
+        text.lines().filter(|line| line.split_whitespace().nth(1) == Some(&key)).count()
+    }
+
     /// How many entries the log has, for somebody who may only read; the audit must hold.
     pub(crate) fn audited(&self) -> u64 {
         let audit = self.runner(Secrets::Read).run(&["audit", "verify", "--output", "json"]);
