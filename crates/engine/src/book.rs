@@ -13,6 +13,7 @@ use sealift_domain::{
     event::Event,
     ledger::Ledger,
     personal::Personal,
+    quantity::Period,
 };
 use tokio::sync::Mutex;
 
@@ -29,6 +30,10 @@ use crate::{
 
 /// How often a decision is made again because somebody else wrote first.
 const MAX_CONFLICTS: u32 = 32;
+
+/// How old what is read may be where the log lies across a network. An answer is about as old by the time it is here, and whatever
+/// is decided on it counts only if the log takes it.
+const FRESH: Period = Period::from_secs(1);
 
 /// A fold may begin anew after this many entries, so that reading a long log stays quick.
 const SNAPSHOT_EVERY: u64 = 1024;
@@ -51,6 +56,8 @@ struct Read {
     /// The digest of the newest leaf, which the next one is signed on top of.
     last: Option<Digest>,
     snapshot: u64,
+    /// When the log was asked last.
+    asked: Option<Timestamp>,
 }
 
 /// An event to be written, with the objects that it refers to.
@@ -119,16 +126,28 @@ impl Book {
             ledger: Arc::new(Ledger::default()),
             last: None,
             snapshot: 0,
+            asked: None,
         };
         let book = Self { log, clock, entropy, actor, trust, read: Mutex::new(empty) };
-        book.ledger().await?;
+        {
+            let mut read = book.read.lock().await;
+            // Whoever opened it has just asked.
+            book.catch_up_with_known(&mut read).await?;
+            read.asked = Some(book.clock.now());
+        }
         Ok(book)
     }
 
-    /// What is so now.
+    /// What is so now, or was a second ago where the log lies across a network.
     pub async fn ledger(&self) -> Result<Arc<Ledger>, EngineError> {
         let mut read = self.read.lock().await;
-        self.catch_up(&mut read).await?;
+        let now = self.clock.now();
+        let fresh = read.asked.is_some_and(|asked| asked <= now && now < FRESH.after(asked));
+        if fresh {
+            self.catch_up_with_known(&mut read).await?;
+        } else {
+            self.catch_up(&mut read).await?;
+        }
         Ok(read.ledger.clone())
     }
 
@@ -239,11 +258,17 @@ impl Book {
     /// Reads on as far as is known without asking.
     async fn catch_up_with_known(&self, read: &mut Read) -> Result<(), EngineError> {
         let head = self.log.known_head().await?;
-        if head.size > read.head.size { self.read_on(read, head).await } else { Ok(()) }
+        match head {
+            same if same == read.head => Ok(()),
+            longer if longer.size > read.head.size => self.read_on(read, longer).await,
+            // Nothing becomes shorter by itself; what has become of it is found out by asking.
+            _ => self.catch_up(read).await,
+        }
     }
 
     async fn catch_up(&self, read: &mut Read) -> Result<(), EngineError> {
         let head = self.log.head().await?;
+        read.asked = Some(self.clock.now());
         if head == read.head {
             return Ok(());
         }
@@ -265,7 +290,7 @@ impl Book {
         }
         folding.up_to(head.size).await?;
         let Folding { ledger, last, snapshot, .. } = folding;
-        *read = Read { head, ledger: Arc::new(ledger), last, snapshot };
+        *read = Read { head, ledger: Arc::new(ledger), last, snapshot, asked: read.asked };
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use sealift_domain::{digest::Digest, event::Event, record::Build};
+use sealift_domain::{digest::Digest, event::Event, quantity::Period, record::Build};
 use sealift_engine::{
     book::{Book, Decision, Draft},
     error::EngineError,
@@ -153,6 +153,20 @@ async fn to_write_nothing_is_decided_on_what_is_so_now() {
         .await
         .unwrap();
     assert_eq!((times, desk.asked()), (1, 1), "what did not move is not decided on again");
+}
+
+#[tokio::test]
+async fn what_was_asked_within_the_last_second_is_not_asked_again() {
+    let desk = Desk::new().await;
+    let before = desk.book.ledger().await.unwrap().size;
+    assert_eq!(desk.asked(), 0, "it was opened just now");
+    desk.stage.build(7).await;
+    desk.stage.clock.advance(Period::from_millis(999));
+    assert_eq!((desk.book.ledger().await.unwrap().size, desk.asked()), (before, 0));
+    desk.stage.clock.advance(Period::from_millis(1));
+    assert_eq!((desk.book.ledger().await.unwrap().size, desk.asked()), (before + 1, 1));
+    desk.book.ledger().await.unwrap();
+    assert_eq!(desk.asked(), 0);
 }
 
 #[tokio::test]
