@@ -186,6 +186,34 @@ fn wrong_values_are_shown_where_they_stand() {
 }
 
 #[test]
+fn a_log_on_a_branch_is_named_with_its_key_and_where_large_objects_lie() {
+    let key = sealift_store::key::SigningKey::generate("dotca.sealift").unwrap();
+    let url = "git+https://github.com/acme/web.git#sealift";
+    let long = format!("store: {{url: \"{url}\", key: \"{}\", large_objects: ghcr.io/acme/evidence}}", key.verifier());
+    let store = |line: &str| {
+        let text = good().replace("store: sqlite:state/log.sqlite", line);
+        parse(&text, "f").unwrap_or_else(|_| panic!("{}", refused(&text))).store
+    };
+    let Store::Git(git) = store(&long) else { panic!("no branch") };
+    assert_eq!((git.url.as_str(), git.key.as_deref()), (url, Some(key.verifier().to_string().as_str())));
+    assert_eq!(git.large_objects.unwrap().to_string(), "ghcr.io/acme/evidence");
+    assert_eq!(store(&format!("store: {url}")).to_string(), url);
+
+    let refusals = [
+        "store: git+https://github.com/acme/web.git",
+        "store: git+https://ana:hunter2@github.com/acme/web.git#sealift",
+        "store: git+ext::sh#sealift",
+        "store: {url: \"sqlite:log\"}",
+        "store: {url: \"git+ssh://git@host/x.git#sealift\", key: AAAA}",
+        "store: {key: AAAA, branch: x}",
+        "store: [a]",
+    ];
+    let refused = refusals.map(|line| refused(&good().replace("store: sqlite:state/log.sqlite", line)));
+    assert!(!refused.concat().contains("hunter2"), "a password is not repeated");
+    insta::assert_snapshot!("wrong_stores", refused.join("\n"));
+}
+
+#[test]
 fn what_is_missing_is_named() {
     insta::assert_snapshot!("missing_top", refused("people: []\n"));
     insta::assert_snapshot!("missing_image_and_checks", refused(&one("tags: [x]\n")));

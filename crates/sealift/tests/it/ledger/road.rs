@@ -6,6 +6,8 @@ use std::{
     thread,
 };
 
+use sealift_domain::digest::Digest;
+
 use super::{
     remote::{self, HTTPS, SSH, Transport, WRITES},
     team::{Secrets, Team},
@@ -18,13 +20,12 @@ fn is_complete(test: &str, transport: Transport) -> bool {
 }
 
 /// Build record, staging, request; approval on a machine without the log's key; promotion; twice, and back again.
-fn road(transport: Transport) {
-    let team = Team::start(transport);
+fn road(team: &Team) {
     let first = team.build("1.0.0");
     team.to_staging();
     team.request();
     team.approve();
-    let promoted = team.runner(Secrets::All).run(&["promote", "--to", "production"]);
+    let promoted = team.job("production").run(&["promote", "--to", "production"]);
     promoted.ends(0);
     assert_eq!(team.place.answers("production").as_deref(), Some("1.0.0"));
 
@@ -32,14 +33,14 @@ fn road(transport: Transport) {
     team.to_staging();
     team.request();
     team.approve();
-    team.runner(Secrets::All).run(&["promote", "--to", "production"]).ends(0);
+    team.job("production").run(&["promote", "--to", "production"]).ends(0);
     assert_eq!(team.place.answers("production").as_deref(), Some("2.0.0"));
 
     let bob = team.key("bob");
     let asked = ["rollback", "--in", "production", "--reason", "it is slow", "--identity", &bob];
-    team.runner(Secrets::All).run(&asked).ends(5);
+    team.job("production").run(&asked).ends(5);
     team.approve();
-    team.runner(Secrets::All).run(&["rollback", "--in", "production"]).ends(0);
+    team.job("production").run(&["rollback", "--in", "production"]).ends(0);
     assert_eq!(team.place.answers("production").as_deref(), Some("1.0.0"));
 
     team.audited();
@@ -53,15 +54,69 @@ fn road(transport: Transport) {
 #[test]
 fn six_runners_share_a_branch_over_ssh() {
     if is_complete("ledger::road (ssh)", Transport::Ssh) {
-        road(Transport::Ssh);
+        road(&Team::start(Transport::Ssh));
     }
 }
 
 #[test]
-fn six_runners_share_a_branch_over_https() {
+fn six_runners_with_writer_keys_share_a_branch_over_https() {
     if is_complete("ledger::road (https)", Transport::Https) {
-        road(Transport::Https);
+        road(&Team::with_writers(Transport::Https));
     }
+}
+
+#[test]
+fn a_job_of_staging_does_not_deploy_to_production() {
+    if !is_complete("ledger::writers", Transport::Ssh) {
+        return;
+    }
+    let team = Team::with_writers(Transport::Ssh);
+    team.build("1.0.0");
+    team.to_staging();
+    team.request();
+    team.approve();
+    // The approval is taken in by whoever may admit, not lost on the way.
+    team.job("staging").run(&["promote", "--to", "production"]).says("E0211");
+    assert_eq!(team.place.answers("production"), None);
+    team.job("production")
+        .run(&["record", "build", &format!("{}/hello:1.0.0", team.place.staging.address())])
+        .says("E0211");
+    team.job("production").run(&["promote", "--to", "production"]).ends(0);
+    assert_eq!(team.place.answers("production").as_deref(), Some("1.0.0"));
+    team.audited();
+}
+
+#[test]
+fn large_evidence_lies_in_the_registry_and_its_digest_on_the_branch() {
+    if !is_complete("ledger::large", Transport::Ssh) {
+        return;
+    }
+    let mut team = Team::start(Transport::Ssh);
+    let evidence = format!("{}/evidence", team.place.production.address());
+    team.configuration = team.configuration.replace("store: {", &format!("store: {{large_objects: \"{evidence}\", "));
+    let digest = team.build("1.0.0");
+    let runner = team.job("staging");
+    let components: Vec<serde_json::Value> = (0..12_000)
+        .map(|n| {
+            serde_json::json!({"type": "library", "name": format!("library-number-{n}"), "version": "1.0.0",
+            "purl": format!("pkg:cargo/library-number-{n}@1.0.0")})
+        })
+        .collect();
+    let sbom = serde_json::json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components,
+        "metadata": {"component": {"type": "container", "name": "hello", "hashes": [{"alg": "SHA-256", "content": digest.hex()}]}}});
+    std::fs::write(runner.path("sbom.json"), sbom.to_string()).unwrap();
+    runner.run(&["record", "sbom", "--file", "sbom.json"]).ends(0);
+    let bytes = std::fs::read(runner.path("sbom.json")).unwrap();
+    let name = format!("object-{}", Digest::of(&bytes).hex());
+    assert!(team.place.production.tags("evidence").iter().any(|(tag, _)| *tag == name), "it lies in the registry");
+    let listed = remote::git(&team.remote.repository(), &["ls-tree", "-r", "-l", remote::BRANCH]);
+    assert!(listed.contains(".large"), "{listed}");
+    let size =
+        |line: &str| line.split_whitespace().nth(3).and_then(|size| size.parse::<u64>().ok()).unwrap_or_default();
+    assert!(listed.lines().map(size).all(|size| size < 1 << 20), "nothing large is on the branch: {listed}");
+    // Whoever comes later reads it from there.
+    team.runner(Secrets::Read).run(&["audit", "verify"]).ends(0);
+    team.to_staging();
 }
 
 /// Two jobs are started for the same promotion.

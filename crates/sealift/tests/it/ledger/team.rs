@@ -2,6 +2,7 @@
 //! hosted CI does. What they share is a branch.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -9,6 +10,7 @@ use std::{
 
 use sealift::demo::images;
 use sealift_domain::digest::Digest;
+use sealift_store::key::SigningKey;
 
 use super::remote::{Remote, Transport};
 use crate::place::{self, Place, Ran};
@@ -23,6 +25,8 @@ pub(crate) struct Team {
     pub(crate) configuration: String,
     /// The private key of the log, a secret of the repository.
     pub(crate) log_key: String,
+    /// The private keys of the environments' writers, each a secret of its environment; none unless the test wants them.
+    writers: BTreeMap<&'static str, String>,
 }
 
 /// A job: a fresh directory, and the secrets that it is given.
@@ -58,8 +62,25 @@ impl Team {
             configuration = configuration.replace(&format!("state: {environment}"), &state);
         }
         edit(&mut configuration);
-        let mut team = Self { place, remote, configuration, log_key: String::new() };
+        let writers = BTreeMap::new();
+        let mut team = Self { place, remote, configuration, log_key: String::new(), writers };
         team.initialise();
+        team
+    }
+
+    /// The same where each environment has a writer of its own.
+    pub(crate) fn with_writers(transport: Transport) -> Self {
+        let mut writers = BTreeMap::new();
+        let mut team = Self::with(transport, |configuration| {
+            for environment in ["staging", "production"] {
+                let key = SigningKey::generate(&format!("hello/{environment}")).unwrap();
+                let named = format!("  {environment}:\n");
+                let line = format!("{named}    writer: \"{}\"\n", key.verifier());
+                *configuration = configuration.replacen(&named, &line, 1);
+                writers.insert(environment, key.secret_text().unwrap());
+            }
+        });
+        team.writers = writers;
         team
     }
 
@@ -92,6 +113,14 @@ impl Team {
         Runner { directory, variables }
     }
 
+    /// A job of an environment, with an empty disk and its secrets.
+    pub(crate) fn job(&self, environment: &str) -> Runner {
+        match self.writers.get(environment) {
+            Some(key) => self.runner_with(Secrets::All, &[("SEALIFT_WRITER_KEY", key)]),
+            None => self.runner(Secrets::All),
+        }
+    }
+
     /// The private key of a person.
     pub(crate) fn key(&self, person: &str) -> String {
         self.place.path("keys").join(person).display().to_string()
@@ -102,20 +131,20 @@ impl Team {
         let image = images::service(version, None).build();
         self.place.staging.push("hello", &image, Some(version));
         let name = format!("{}/hello:{version}", self.place.staging.address());
-        self.runner(Secrets::All).run(&["record", "build", &name]).ends(0);
+        self.job("staging").run(&["record", "build", &name]).ends(0);
         image.digest
     }
 
     /// A job brings what was built last to staging.
     pub(crate) fn to_staging(&self) {
-        self.runner(Secrets::All).run(&["promote", "--to", "staging"]).ends(0);
+        self.job("staging").run(&["promote", "--to", "staging"]).ends(0);
     }
 
     /// A job asks for production in Bob's name.
     pub(crate) fn request(&self) -> u64 {
         let bob = self.key("bob");
         let asks = ["promote", "--to", "production", "--identity", &bob, "--output", "json"];
-        let asked = self.runner(Secrets::All).run(&asks);
+        let asked = self.job("staging").run(&asks);
         asked.ends(5);
         asked.json()["promotion_id"].as_u64().unwrap()
     }
