@@ -11,6 +11,7 @@ mod compose;
 mod document;
 mod engine_page;
 mod figures;
+mod ledger;
 mod long_log;
 #[path = "../shared/machine.rs"]
 mod machine;
@@ -58,6 +59,8 @@ enum Part {
     Processes,
     /// The Compose driver on a container engine.
     Engine,
+    /// The log on a branch; only when it is asked for, because a long log takes long to write.
+    Ledger,
 }
 
 impl Options {
@@ -82,11 +85,12 @@ fn options() -> Result<Options, Failed> {
             "--write" => options.write = Some(value()?.into()),
             "--quick" => (options.runs, options.entries) = (2, 2_000),
             "--engine" => options.only = Some(Part::Engine),
+            "--ledger" => options.only = Some(Part::Ledger),
             "--processes" => options.only = Some(Part::Processes),
             // Cargo says so to every benchmark.
             "--bench" => {}
             other => {
-                let known = "--runs N, --entries N, --write FILE, --quick, --engine, --processes";
+                let known = "--runs N, --entries N, --write FILE, --quick, --engine, --processes, --ledger";
                 return Err(format!("unknown argument `{other}`: there are {known}").into());
             }
         }
@@ -113,6 +117,11 @@ fn main() -> ExitCode {
 
 async fn bench(options: &Options) -> Result<(), Failed> {
     let place = Place::new().await?;
+    if options.only == Some(Part::Ledger) {
+        let measured = ledger::measure(&place, options).await;
+        place.clear_away().await;
+        return Ok(std::io::stdout().write_all(measured?.as_bytes())?);
+    }
     let measured = tokio::select! {
         measured = measure(&place, options) => measured,
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),

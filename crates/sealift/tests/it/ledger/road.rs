@@ -105,7 +105,8 @@ fn large_evidence_lies_in_the_registry_and_its_digest_on_the_branch() {
     let sbom = serde_json::json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components,
         "metadata": {"component": {"type": "container", "name": "hello", "hashes": [{"alg": "SHA-256", "content": digest.hex()}]}}});
     std::fs::write(runner.path("sbom.json"), sbom.to_string()).unwrap();
-    runner.run(&["record", "sbom", "--file", "sbom.json"]).ends(0);
+    let image = format!("{}/hello@{digest}", team.place.staging.address());
+    runner.run(&["record", "sbom", &image, "--file", "sbom.json"]).ends(0);
     let bytes = std::fs::read(runner.path("sbom.json")).unwrap();
     let name = format!("object-{}", Digest::of(&bytes).hex());
     assert!(team.place.production.tags("evidence").iter().any(|(tag, _)| *tag == name), "it lies in the registry");
