@@ -88,6 +88,11 @@ pub struct OfflinePast {
     pub entry: u64,
     /// What was signed: no statement comes in twice.
     pub statement: Digest,
+    /// Its fencing number on the host, by which several are told apart as to their order.
+    pub fence: u64,
+    /// Whether a later one was in the log before it, so that it says nothing of what is live.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
     /// Who made it.
     pub by: PersonId,
     /// Why.

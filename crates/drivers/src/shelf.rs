@@ -153,9 +153,18 @@ impl Shelf {
 
     /// The records that the log does not have yet, by their fencing numbers.
     pub(crate) fn records(&self) -> Result<Vec<Kept>, DriverError> {
-        let names = self.names("records").map_err(|e| self.unusable(&e))?;
+        self.kept_in("records")
+    }
+
+    /// The newest of those that it has.
+    pub(crate) fn merged(&self) -> Result<Vec<Kept>, DriverError> {
+        self.kept_in("merged")
+    }
+
+    fn kept_in(&self, directory: &str) -> Result<Vec<Kept>, DriverError> {
+        let names = self.names(directory).map_err(|e| self.unusable(&e))?;
         let read = |(fence, key): (u64, String)| {
-            let path = self.place("records", fence, &key);
+            let path = self.place(directory, fence, &key);
             let bytes = files::read_bounded(&path, MAX_RECORD).map_err(|e| self.unusable(&e))?;
             Ok(bytes.map(|bytes| Kept { key, fence, bytes }))
         };

@@ -27,14 +27,19 @@ impl Ledger {
         if record.offline.iter().any(|past| past.statement == statement) {
             return Err(IllegalEntry::Merged(statement));
         }
-        self.end_open(&rollback, at);
-        if rollback.moved() {
+        let late = self.is_late(&rollback);
+        if !late {
+            self.end_open(&rollback, at);
+        }
+        if rollback.moved() && !late {
             self.live_again(&rollback, at);
             self.hold_what_was_left(&rollback, at);
         }
         let past = OfflinePast {
             entry: at.index,
             statement,
+            fence: rollback.fence,
+            late,
             by: rollback.by,
             reason: rollback.reason,
             from: rollback.from,
@@ -46,6 +51,17 @@ impl Ledger {
         };
         self.environment(&to).offline.push(past);
         Ok(())
+    }
+
+    /// Whether something later is in the log already: another such rollback with a higher number, or a promotion that was asked
+    /// for after this one's number was taken and went live after this one ended. What is live is known from that.
+    fn is_late(&self, rollback: &OfflineRollback) -> bool {
+        let Some(record) = self.environments.get(&rollback.environment) else { return false };
+        let overtaken = record.offline.iter().any(|past| past.fence > rollback.fence);
+        let promoted = record.live.as_ref().is_some_and(|live| {
+            live.promotion.is_some_and(|promotion| promotion.0 > rollback.fence) && live.since >= rollback.ended_at
+        });
+        overtaken || promoted
     }
 
     /// Promotions into the environment that were not over.

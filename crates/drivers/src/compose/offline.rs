@@ -75,6 +75,10 @@ impl OfflineHost for ComposeDriver {
         self.shelf.records()
     }
 
+    async fn merged(&self) -> Result<Vec<Kept>, DriverError> {
+        self.shelf.merged()
+    }
+
     async fn keep(&self, record: &Kept) -> Result<(), DriverError> {
         let _held = self.lock_for(record).await?;
         self.shelf.keep(record)

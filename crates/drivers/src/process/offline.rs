@@ -67,6 +67,10 @@ impl OfflineHost for ProcessDriver {
         self.shelf.records()
     }
 
+    async fn merged(&self) -> Result<Vec<Kept>, DriverError> {
+        self.shelf.merged()
+    }
+
     async fn keep(&self, record: &Kept) -> Result<(), DriverError> {
         check_key(&record.key)?;
         self.shelf.keep(record)

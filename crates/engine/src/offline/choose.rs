@@ -1,12 +1,13 @@
 //! What a rollback without the log would do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sealift_domain::{
     approval::Act,
     digest::Digest,
     ledger::Ledger,
     name::{AppName, ComponentName, EnvironmentName},
+    offline::Outcome,
     reference::Pinned,
     release::Release,
     schema::{Expected, Schema},
@@ -19,7 +20,7 @@ use crate::{
     places,
     ports::{
         driver::{Deployment, Driver},
-        offline::{OfflineHost, PastLive, Remembered},
+        offline::{Kept, OfflineHost, PastLive, Remembered},
     },
 };
 
@@ -68,9 +69,9 @@ pub async fn choose(
     let environment = &wish.environment;
     let remembered = host.remembered().await?;
     let before = driver.observe().await?;
-    let mut left = BTreeSet::new();
-    for kept in host.records().await? {
-        left.extend(Record::read(&kept)?.before_key);
+    let mut left = Left::default();
+    for kept in host.records().await?.iter().chain(&host.merged().await?) {
+        left.read(kept)?;
     }
     let mut notes = Vec::new();
     let place = Place { ledger, environment, remembered: &remembered, before: &before, left: &left };
@@ -121,8 +122,35 @@ struct Place<'a> {
     environment: &'a EnvironmentName,
     remembered: &'a Remembered,
     before: &'a Observed,
-    /// Deployments that somebody has gone back from, as far as the log does not know it.
-    left: &'a BTreeSet<String>,
+    left: &'a Left,
+}
+
+/// Releases that somebody has gone back from here without the log, and when, by fencing numbers.
+#[derive(Default)]
+struct Left {
+    releases: Vec<(Release, u64)>,
+    /// The deployments that were made in going back.
+    made: BTreeMap<String, u64>,
+}
+
+impl Left {
+    fn read(&mut self, kept: &Kept) -> Result<(), EngineError> {
+        let record = Record::read(kept)?;
+        let moved = record.end.is_none_or(|end| !matches!(end.outcome, Outcome::Unchanged { .. }));
+        if let (Observed::Running { release, .. }, true) = (record.before, moved) {
+            self.releases.push((release, kept.fence));
+        }
+        self.made.insert(kept.key.clone(), kept.fence);
+        Ok(())
+    }
+
+    /// Whether somebody has gone back from a release since this deployment of it. A promotion's number is that of an entry of the
+    /// log, which every fencing number before it is below.
+    fn has(&self, past: &PastLive, release: &Release) -> bool {
+        let promoted = || past.key.strip_prefix('p').and_then(|number| number.parse().ok());
+        let since = self.made.get(&past.key).copied().or_else(promoted).unwrap_or_default();
+        self.releases.iter().any(|(left, fence)| left == release && *fence > since)
+    }
 }
 
 impl Place<'_> {
@@ -175,7 +203,7 @@ impl Place<'_> {
             if live.as_ref() == Some(&release) || wish.named.is_some() && !named {
                 continue;
             }
-            match self.against(past, named, wish.despite_schema) {
+            match self.against((past, &release), named, wish.despite_schema) {
                 Some(why) => passed_over.push(format!("{release} ({}): {why}", past.key)),
                 None => {
                     notes.extend(passed_over);
@@ -188,8 +216,8 @@ impl Place<'_> {
     }
 
     /// Why a release of the past cannot be gone back to.
-    fn against(&self, past: &PastLive, named: bool, despite_schema: bool) -> Option<String> {
-        if !named && self.left.contains(&past.key) {
+    fn against(&self, (past, release): (&PastLive, &Release), named: bool, despite_schema: bool) -> Option<String> {
+        if !named && self.left.has(past, release) {
             return Some(
                 "somebody has gone back from it; name it with `--digest` if it is meant all the same".to_owned(),
             );

@@ -102,7 +102,34 @@ pub async fn merge_bytes(book: &Book, signatures: &dyn Signatures, bytes: &[u8])
     let bad = |why: String| EngineError::BadRecord { key: "in the file".to_owned(), why };
     let record: Record = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
     let said = record.verify(signatures)?;
+    plausible(&*book.ledger().await?, &record, &said)
+        .map_err(|why| EngineError::BadRecord { key: record.key.clone(), why })?;
     take(book, &record, &said, bytes).await
+}
+
+/// Whether a record in a file can be one of this log. A host's own records show by where they lie that it happened there; of a
+/// file nobody knows where it comes from, so it must be signed by whom it names, and be about what the log knows.
+fn plausible(ledger: &Ledger, record: &Record, said: &Said) -> Result<(), String> {
+    let policy = ledger.policy.as_ref().ok_or_else(|| "the log has no policy".to_owned())?;
+    if let Some(why) = stranger(policy, said) {
+        return Err(format!("{why}; take it in on its host, where that it happened can be seen"));
+    }
+    let environment = &said.environment;
+    let rules = policy.environments.get(environment).ok_or_else(|| format!("there is no {environment}"))?;
+    for (component, image) in &record.images {
+        if rules.components.get(component).is_none_or(|target| *target != image.repository) {
+            return Err(format!("{image} is not in the repository of {environment}"));
+        }
+    }
+    let known = |release: &Release| {
+        let record = ledger.environments.get(environment);
+        let good = record.is_some_and(|record| record.known_good.iter().any(|past| past.release == *release));
+        good || ledger.promotions.values().any(|p| p.to == *environment && p.release == *release)
+    };
+    match record.release() {
+        Some(to) if known(&to) => Ok(()),
+        _ => Err(format!("the log knows of no such release in {environment}: it may be of another log")),
+    }
 }
 
 async fn take(book: &Book, record: &Record, said: &Said, bytes: &[u8]) -> Result<Merged, EngineError> {

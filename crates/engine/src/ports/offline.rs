@@ -75,6 +75,9 @@ pub trait OfflineHost: Send + Sync {
     /// The records that the log does not have yet, by their fencing numbers.
     async fn records(&self) -> Result<Vec<Kept>, DriverError>;
 
+    /// The newest of the records that the log has, by their fencing numbers: what somebody has gone back from stays known.
+    async fn merged(&self) -> Result<Vec<Kept>, DriverError>;
+
     /// Keeps a record, durably, in place of one of the same key. From then on everybody else is refused. Whoever works on the
     /// host with a lock is waited for as any deployment would.
     async fn keep(&self, record: &Kept) -> Result<(), DriverError>;

@@ -64,6 +64,7 @@ struct State {
     past: Vec<(String, u8)>,
     beside: Vec<String>,
     records: BTreeMap<String, Kept>,
+    merged: Vec<Kept>,
     /// What the images' labels say, where they say something.
     schemas: BTreeMap<u8, u64>,
     database: Option<u64>,
@@ -229,6 +230,10 @@ impl OfflineHost for Machine {
         Ok(records)
     }
 
+    async fn merged(&self) -> Result<Vec<Kept>, DriverError> {
+        Ok(self.state().merged)
+    }
+
     async fn keep(&self, record: &Kept) -> Result<(), DriverError> {
         self.call(|state| drop(state.records.insert(record.key.clone(), record.clone())))
     }
@@ -240,7 +245,7 @@ impl OfflineHost for Machine {
     async fn settle(&self, record: &Kept, fence: u64) -> Result<(), DriverError> {
         self.call(|state| {
             state.floor = state.floor.max(fence);
-            state.records.remove(&record.key);
+            state.merged.extend(state.records.remove(&record.key));
         })
     }
 
@@ -299,6 +304,10 @@ impl Scene {
     }
 
     fn signed(&self, act: Act, who: &str) -> Signed {
+        self.signed_once(act, who, NONCE)
+    }
+
+    fn signed_once(&self, act: Act, who: &str, nonce: &str) -> Signed {
         let statement = ActStatement {
             v: 1,
             app: "app".parse().unwrap(),
@@ -306,7 +315,7 @@ impl Scene {
             person: who.parse().unwrap(),
             reason: "it burns".into(),
             issued_at: self.world.clock.now(),
-            nonce: "0123456789abcdef".into(),
+            nonce: nonce.into(),
         };
         let statement = serde_json::to_vec(&statement).unwrap();
         let signature = format!("{who} {}", Digest::of(&statement)).into_bytes();
@@ -315,13 +324,17 @@ impl Scene {
 
     /// Goes back by `who`, or goes on with that.
     async fn back(&self, who: &str) -> Result<Record, EngineError> {
+        self.back_once(who, NONCE).await
+    }
+
+    async fn back_once(&self, who: &str, nonce: &str) -> Result<Record, EngineError> {
         let production = environment("production");
         let site = self.site(&production);
         let (kept, record) = match offline::open(&site, None).await? {
             Some(open) => open,
             None => {
                 let chosen = self.chosen(wish()).await?;
-                let signed = self.signed(chosen.act.clone(), who);
+                let signed = self.signed_once(chosen.act.clone(), who, nonce);
                 offline::begin(&site, chosen, signed).await?
             }
         };
@@ -337,6 +350,9 @@ impl Scene {
         Worker::new(&book, &self.world, &(), RunOptions::default()).run(id).await
     }
 }
+
+/// The random part of a statement, where a scene has one.
+const NONCE: &str = "0123456789abcdef";
 
 fn wish() -> Wish {
     Wish { environment: environment("production"), named: None, despite_schema: false }
@@ -434,6 +450,67 @@ async fn merging_may_be_cut_off_and_comes_in_once() {
     let report = sealift_engine::audit::verify(&scene.stage.book().await, &Names, None).await.unwrap();
     assert_eq!(report.statements, 1);
     assert_eq!(scene.merge().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_somebody_went_back_from_is_not_gone_back_to_also_when_the_log_has_that() {
+    let scene = Scene::new(&[1, 2, 3]).await;
+    for (nonce, to) in [("0a", 2), ("0b", 1)] {
+        let record = scene.back_once("ana", nonce).await.unwrap();
+        assert_eq!(record.release(), Some(release(to)));
+        scene.merge().await.unwrap();
+    }
+    let nothing = scene.chosen(wish()).await.unwrap_err();
+    assert!(nothing.to_string().contains("somebody has gone back from it"), "{nothing}");
+    let named = scene.chosen(Wish { named: Some(release(2)), ..wish() }).await.unwrap();
+    assert_eq!(named.release, release(2), "unless it is meant");
+}
+
+/// Two rollbacks, one after the other, as files.
+async fn two_records(scene: &Scene) -> [Vec<u8>; 2] {
+    // As on a host that was deployed to under leases of this log.
+    let size = scene.stage.book().await.ledger().await.unwrap().size;
+    scene.machine.change(|state| state.fence = size);
+    let first = scene.back_once("ana", "0a").await.unwrap();
+    // The host is settled without the log, so that the files are all there is.
+    scene.machine.change(|state| state.merged.extend(std::mem::take(&mut state.records).into_values()));
+    let second = scene.back_once("ana", "0b").await.unwrap();
+    [first.bytes(), second.bytes()]
+}
+
+#[tokio::test]
+async fn records_in_the_wrong_order_say_nothing_of_what_is_live() {
+    let scene = Scene::new(&[1, 2, 3]).await;
+    let [first, second] = two_records(&scene).await;
+    let book = scene.stage.book().await;
+    for bytes in [&second, &first] {
+        offline::merge_bytes(&book, &Names, bytes).await.unwrap();
+    }
+    let ledger = book.ledger().await.unwrap();
+    let record = &ledger.environments[&environment("production")];
+    assert_eq!(record.live.as_ref().unwrap().release, release(1));
+    assert_eq!(record.offline.iter().map(|past| past.late).collect::<Vec<_>>(), [false, true]);
+    let held = |n: u8| ledger.holds.contains_key(&sealift_domain::freeze::HoldScope::Digest(Digest::of(&[n])));
+    assert!(held(2) && !held(1), "{:?}", ledger.holds);
+}
+
+#[tokio::test]
+async fn a_file_of_a_stranger_or_of_another_log_is_refused() {
+    let scene = Scene::new(&[1, 2]).await;
+    let chosen = scene.chosen(wish()).await.unwrap();
+    let production = environment("production");
+    let signed = scene.signed(chosen.act.clone(), "ana");
+    let (_, record) = offline::begin(&scene.site(&production), chosen, signed).await.unwrap();
+    let book = scene.stage.book().await;
+    let size = book.ledger().await.unwrap().size;
+    let forged = Record { signature: record.signature.replace("ana", "mal"), ..record.clone() };
+    let refused = offline::merge_bytes(&book, &Names, &forged.bytes()).await.unwrap_err();
+    assert!(refused.to_string().contains("nobody's in the policy"), "{refused}");
+    // The same releases never were in this log.
+    let other = Scene::new(&[]).await;
+    let refused = offline::merge_bytes(&other.stage.book().await, &Names, &record.bytes()).await.unwrap_err();
+    assert!(refused.to_string().contains("may be of another log"), "{refused}");
+    assert_eq!(book.ledger().await.unwrap().size, size);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use sealift_engine::places;
 use serde_json::{Value, json};
 
 pub(super) use make::{Offline, run as make};
-pub(super) use take::{RecordArgs, record, take_in, waiting};
+pub(super) use take::{RecordArgs, is_over, record, take_in, waiting};
 
 /// Rollbacks without the log that are in it, the newest first.
 pub(super) fn past<'a>(
@@ -44,6 +44,9 @@ pub(super) fn past_in_words(ledger: &Ledger, environment: &EnvironmentName, past
         format!("how it ended: {}", outcome_in_words(&past.outcome)),
         format!("in the log since {}, entry {}, signed statement {}", past.merged_at, past.entry, past.statement),
     ];
+    if past.late {
+        lines.push("a later one was in the log before it, so it says nothing of what is live".to_owned());
+    }
     lines.extend(past.not_entitled.as_ref().map(|why| format!("NOT ENTITLED: {why}")));
     lines
 }

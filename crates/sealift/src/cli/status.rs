@@ -104,10 +104,19 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         let waits = human::count(count as u64, "statement");
         shell.print(&format!("handed in and not taken in yet: {waits}; the next promotion takes in what counts\n"));
     }
-    for (name, _) in offline::waiting(&session).await {
-        let words = format!("{name} was rolled back without the log, which does not have that yet");
-        shell.print(&format!("{}\n", style.paint(Tone::Bad, &text::hang("offline  ", &words, style.width))));
-        shell.print(&format!("next: sealift record offline --in {name}\n"));
+    for (name, kept) in offline::waiting(&session).await {
+        let (words, next) = match offline::is_over(&kept) {
+            true => {
+                ("was rolled back without the log, which does not have that yet", format!("record offline --in {name}"))
+            }
+            false => (
+                "is being rolled back without the log, or that was cut off",
+                format!("rollback --in {name} --offline --reason \"…\""),
+            ),
+        };
+        let line = text::hang("offline  ", &format!("{name} {words}"), style.width);
+        shell.print(&format!("{}\n", style.paint(Tone::Bad, &line)));
+        shell.print(&format!("next: sealift {next}\n"));
     }
     for line in needs_attention(&ledger) {
         shell.print(&format!("{}\n", text::hang("", &style.clean(&line), style.width)));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealift_domain::{name::EnvironmentName, offline::Outcome};
 use sealift_engine::{
-    offline::{self, Merged},
+    offline::{self, Merged, Record},
     ports::offline::{Kept, MAX_RECORD},
 };
 use serde_json::json;
@@ -85,6 +85,11 @@ pub(crate) async fn waiting(session: &Session) -> Vec<(EnvironmentName, Vec<Kept
         }
     }
     all
+}
+
+/// Whether everything that waits has come to its end. What cannot be read says so where it is taken in.
+pub(crate) fn is_over(kept: &[Kept]) -> bool {
+    kept.iter().all(|kept| Record::read(kept).map_or(true, |record| record.end.is_some()))
 }
 
 async fn merge(session: &Session, environment: &EnvironmentName) -> Result<Vec<Merged>, Diagnostic> {
