@@ -114,7 +114,10 @@ impl Git {
             }
         }
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", TRANSPORTS).env("LC_ALL", "C");
-        command.env("GIT_NO_LAZY_FETCH", "1").env("GIT_DIR", &self.repository);
+        // What is needed is fetched at once and by name, except what the server takes for granted because it is in a commit
+        // that is here: git fetches that by itself where a file comes as the difference to it.
+        let lazily = arguments.first() == Some(&"fetch");
+        command.env("GIT_NO_LAZY_FETCH", if lazily { "0" } else { "1" }).env("GIT_DIR", &self.repository);
         let given =
             |name: &str| self.options.environment.iter().any(|(n, _)| n == name) || std::env::var_os(name).is_some();
         // The variable would win over the configuration.

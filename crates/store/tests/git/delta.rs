@@ -199,3 +199,19 @@ async fn rubbish_under_second_names_is_not_read_and_goes() {
         assert_eq!(place.reader("new").await.unwrap().audit(None).await.unwrap().size, 104);
     }
 }
+
+/// A reader has no body of a snapshot that it did not read, and the next one comes as the difference to it.
+#[tokio::test]
+async fn whoever_lacks_what_a_file_is_the_difference_to_gets_it() {
+    let place = packing();
+    let log = place.create("writer").await;
+    log.append(log.head().await.unwrap(), vec![snapshot(0, 3000)]).await.unwrap();
+    let reader = place.reader("reader").await.unwrap();
+    let before = place.files()["delta/body-of-snapshot"].clone();
+    assert!(!Place::cached(&reader).contains(&before), "a cold start does not fetch it");
+    let next = snapshot(1, 3001);
+    let body = next.objects[0].clone();
+    let head = log.append(log.head().await.unwrap(), vec![next]).await.unwrap();
+    assert_eq!(reader.head().await.unwrap(), head);
+    assert_eq!(reader.objects(&[Digest::of(&body)]).await.unwrap(), [Some(body)]);
+}
