@@ -2,15 +2,17 @@
 //!
 //! A ledger of 1000 entries and one of 100,000 (`-- --quick`: the small one only) with leaves of about 500 bytes, bodies of 1 to
 //! 3 KB, two openings of 100 bytes, and a snapshot every 1024 entries. It is written by copying, many commits in a push; then a
-//! reader opens it with an empty cache and reads up to the newest entry as a fold does, and a writer pushes single entries.
-//! Beside them, in the same run, `git clone --depth 1` and `git push` of a commit that changes one line. The remote is a bare
-//! repository on the same disk that keeps what it receives in packs, so that the bytes of a pack are the bytes that were sent.
-//! The shortest round counts. Nothing is asserted about time: whoever reads the figures knows the machine.
+//! reader opens it with an empty cache and reads up to the newest entry as a fold does, and a writer pushes three tiles of
+//! entries, two at a time. Beside them, in the same run, `git clone --depth 1` and `git push` of a commit that changes one line.
+//! The remote is a bare repository on the same disk that keeps what it receives in packs. Bytes sent are those of a pack's objects
+//! that the remote did not have: it adds what others are differences to. Of opening and cloning the shortest round counts, of
+//! pushes the median. Nothing is asserted about time: whoever reads the figures knows the machine.
 
 // A benchmark speaks to whoever runs it, and has nothing better to do than to stop.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
 
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -33,6 +35,10 @@ const ROUNDS: u32 = 5;
 const SNAPSHOT_EVERY: u64 = 1024;
 /// Entries of a commit.
 const COMMIT: u64 = 2;
+/// Entries that are pushed, a commit at a time: three tiles.
+const PUSHED: u64 = 3 * 256;
+/// How many of our pushes there are for each of plain git's.
+const ONE_IN: u64 = 16;
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
@@ -68,13 +74,22 @@ async fn measure(size: u64) {
         log.import(page).await.unwrap();
     }
     say(size, "written by copying", begun.elapsed(), None);
-    say(size, "the remote, as received", Duration::ZERO, Some(bytes(&remote.join("objects"))));
+    let stored = |what: &str, time| say(size, what, time, Some(bytes(&remote.join("objects"))));
+    stored("the remote, as received", Duration::ZERO);
     cold(size, dir.path(), &address, &key).await;
     clone(size, dir.path(), &remote);
+    let gc = || {
+        let begun = Instant::now();
+        git(&remote, &["gc", "--quiet", "--prune=now"]);
+        begun.elapsed()
+    };
+    stored("the remote, after `git gc`", gc());
     pushes(size, dir.path(), &remote, &log).await;
+    stored("the remote, with these pushes as received", Duration::ZERO);
+    // What pushes have found out is forgotten, as where a forge unpacks what it receives.
     let begun = Instant::now();
-    git(&remote, &["gc", "--quiet", "--prune=now"]);
-    say(size, "the remote, after `git gc`", begun.elapsed(), Some(bytes(&remote.join("objects"))));
+    git(&remote, &["repack", "-a", "-d", "-f", "-q"]);
+    stored("the remote, after `git repack -a -d -f`", begun.elapsed());
     cold(size, dir.path(), &address, &key).await;
 }
 
@@ -143,32 +158,80 @@ async fn cold(size: u64, dir: &Path, address: &Remote, key: &impl Fn() -> Signin
 async fn pushes(size: u64, dir: &Path, remote: &Path, log: &GitLog) {
     let (mut ours, mut looked, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     let work = dir.join("work");
-    for round in 0..ROUNDS {
+    git(dir, &["clone", "--quiet", "--depth", "1", "--branch", "sealift", &url(remote), "work"]);
+    git(&work, &["checkout", "--quiet", "-B", "line"]);
+    let mut received = Received::new(remote);
+    let mut head = log.head().await.unwrap();
+    let end = head.size + PUSHED;
+    while head.size < end {
+        let batch = (head.size..head.size + COMMIT).map(|index| entry(index, false)).collect();
         let begun = Instant::now();
-        let head = log.head().await.unwrap();
+        head = log.append(head, batch).await.unwrap();
+        ours.push((begun.elapsed(), received.next(remote)));
+        if !(head.size / COMMIT).is_multiple_of(ONE_IN) {
+            continue;
+        }
+        let begun = Instant::now();
+        log.head().await.unwrap();
         looked.push((begun.elapsed(), 0));
-        let before = bytes(&remote.join("objects"));
-        let begun = Instant::now();
-        log.append(head, vec![entry(head.size, false)]).await.unwrap();
-        ours.push((begun.elapsed(), bytes(&remote.join("objects")) - before));
-
-        drop(fs::remove_dir_all(&work));
-        git(dir, &["clone", "--quiet", "--depth", "1", "--branch", "sealift", &url(remote), "work"]);
-        git(&work, &["checkout", "--quiet", "-B", "line"]);
-        fs::write(work.join("snapshots"), format!("{round}\n")).unwrap();
+        fs::write(work.join("snapshots"), format!("{}\n", head.size)).unwrap();
         git(&work, &["add", "snapshots"]);
         git(&work, &["commit", "--quiet", "--message", "a line"]);
-        let before = bytes(&remote.join("objects"));
         let begun = Instant::now();
-        git(&work, &["push", "--quiet", "--force", "origin", "line"]);
-        theirs.push((begun.elapsed(), bytes(&remote.join("objects")) - before));
+        git(&work, &["push", "--quiet", "origin", "line"]);
+        theirs.push((begun.elapsed(), received.next(remote)));
     }
-    let best = |all: Vec<(Duration, u64)>| all.into_iter().min().unwrap();
-    say(size, "a look whether the log has moved", best(looked).0, None);
-    let (time, sent) = best(ours);
-    say(size, "an entry appended", time, Some(sent));
-    let (time, sent) = best(theirs);
-    say(size, "beside it: `git push` of a one-line change", time, Some(sent));
+    git(remote, &["update-ref", "-d", "refs/heads/line"]);
+    spread(size, "a look whether the log has moved", looked);
+    spread(size, "two entries appended", ours);
+    spread(size, "beside it: `git push` of a one-line change", theirs);
+}
+
+/// Says the median time, and of bytes the median, the mean, the most and all together.
+fn spread(size: u64, what: &str, all: Vec<(Duration, u64)>) {
+    let (mut times, mut sent): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    times.sort_unstable();
+    sent.sort_unstable();
+    let (median, sum) = (sent[sent.len() / 2], sent.iter().sum::<u64>());
+    say(size, what, times[times.len() / 2], Some(median).filter(|bytes| *bytes > 0));
+    if sum > 0 {
+        say(size, &format!("{what}: mean of {}", sent.len()), Duration::ZERO, Some(sum / sent.len() as u64));
+        say(size, &format!("{what}: most"), Duration::ZERO, sent.last().copied());
+        say(size, &format!("{what}: all"), Duration::ZERO, Some(sum));
+    }
+}
+
+/// What the remote has received.
+struct Received {
+    packs: HashSet<PathBuf>,
+    objects: HashSet<String>,
+}
+
+impl Received {
+    fn new(remote: &Path) -> Self {
+        let all = git(remote, &["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]);
+        Self { packs: packs(remote).collect(), objects: all.lines().map(str::to_owned).collect() }
+    }
+
+    /// The bytes of the objects that came since the last time.
+    fn next(&mut self, remote: &Path) -> u64 {
+        let mut sent = 0;
+        for pack in packs(remote).filter(|pack| !self.packs.contains(pack)).collect::<Vec<_>>() {
+            for line in git(remote, &["verify-pack", "-v", &pack.display().to_string()]).lines() {
+                let columns: Vec<&str> = line.split_whitespace().collect();
+                if matches!(columns.len(), 5 | 7) && self.objects.insert(columns[0].to_owned()) {
+                    sent += columns[3].parse::<u64>().unwrap();
+                }
+            }
+            self.packs.insert(pack);
+        }
+        sent
+    }
+}
+
+fn packs(remote: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = fs::read_dir(remote.join("objects/pack")).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "idx"))
 }
 
 fn clone(size: u64, dir: &Path, remote: &Path) {
@@ -209,11 +272,12 @@ fn bytes(path: &Path) -> u64 {
     sum
 }
 
-fn git(at: &Path, arguments: &[&str]) {
+fn git(at: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     for who in ["AUTHOR", "COMMITTER"] {
         command.env(format!("GIT_{who}_NAME"), "Bench").env(format!("GIT_{who}_EMAIL"), "bench@example.org");
     }
     let output = command.args(arguments).current_dir(at).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

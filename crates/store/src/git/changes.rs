@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use sealift_domain::digest::Digest;
 
 use super::{
+    blobs::Oid,
+    delta,
     layout::{self, At, Beside, CHECKPOINT, Commit, ERASED, INLINE, LARGE, MAX_JOINED, SNAPSHOTS, TILE, tampered},
     reader::{Reader, blobs_of_names, blobs_of_tiles, files_of_tile},
     repository::{Changes, Fault, Listing},
@@ -25,7 +27,7 @@ impl Session<'_> {
         let new = records.last().map_or(old, |record| record.size);
         let edge: BTreeSet<Name> = for_frontier(old).into_iter().filter(|(level, _)| *level > 0).collect();
         let mut wanted = blobs_of_tiles(files, old, old / TILE, old / TILE + 1);
-        wanted.extend(blobs_of_names(files, old, &edge));
+        wanted.extend(partial_blobs(files, old));
         wanted.extend([SNAPSHOTS, ERASED].iter().filter_map(|path| files.get(*path).cloned()));
         self.repository.ensure(&wanted).await?;
         let mut reader = Reader::new(files, old, self.repository.blobs()?);
@@ -33,10 +35,35 @@ impl Session<'_> {
         tree(&mut reader, &tip, &edge, records, new, &mut changes).await?;
         beside(&mut reader, files, &tip, records, new, &mut changes).await?;
         self.object_files(files, records, &mut changes);
+        self.second_names(files, (old, new), records, &mut changes).await?;
         lists(&mut reader, records, &mut changes).await?;
         let note = records.last().map_or(tip.note, |record| record.note.clone());
         changes.insert(CHECKPOINT.to_owned(), Some(note.into_bytes()));
         Ok(changes)
+    }
+
+    /// The names below `delta/`. What they replace must be here, or git has nothing to compare with.
+    async fn second_names(
+        &self,
+        files: &Listing,
+        (old, new): (u64, u64),
+        records: &[Record],
+        changes: &mut Changes,
+    ) -> Result<(), Fault> {
+        let bodies = delta::bodies(records, self.log.options.large.is_some());
+        // Tiles were read for this append. The last snapshot's body need not have been, and is not fetched for this.
+        let tiles = partial_blobs(files, old);
+        let body = files.get(&delta::newest_body()).filter(|_| !bodies.is_empty());
+        let body_is_here = match body {
+            Some(oid) => self.repository.missing(&[oid.clone()].into()).await?.is_empty(),
+            None => false,
+        };
+        let known = |path: &str| {
+            let oid = files.get(path);
+            (body_is_here && oid == body) || oid.is_some_and(|oid| tiles.contains(oid))
+        };
+        delta::name_again(files, known, (old, new), bodies, changes);
+        Ok(())
     }
 
     /// Objects that are files of their own. Those that lie elsewhere were put there before.
@@ -85,6 +112,12 @@ async fn tree(
     }
     replaced(old, new, changes);
     Ok(())
+}
+
+/// The blobs of the partial tiles and entries of a log of this size.
+fn partial_blobs(files: &Listing, size: u64) -> BTreeSet<Oid> {
+    let entries = layout::entries_path(size, size / TILE).and_then(|path| files.get(&path).cloned());
+    blobs_of_names(files, size, &for_frontier(size)).into_iter().chain(entries).collect()
 }
 
 /// Partial files of the smaller tree, which larger ones replace.

@@ -6,6 +6,7 @@ use sealift_domain::digest::Digest;
 use sealift_engine::ports::log::LogError;
 
 use super::{
+    delta,
     layout::{self, Beside, ERASED, TILE, tampered},
     publish::{Manner, Outcome},
     reader::{Reader, files_of_tile},
@@ -58,6 +59,7 @@ impl Session<'_> {
                 changes.insert(path, Some(beside.encode()?));
             }
         }
+        changes.extend(delta::names_of(files, digest).into_iter().map(|path| (path, None)));
         for path in [layout::object_path(digest), layout::elsewhere_path(digest)] {
             if files.contains_key(&path) {
                 changes.insert(path, None);

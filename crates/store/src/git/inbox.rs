@@ -1,6 +1,6 @@
 //! Statements on the branch that wait to be taken into the log. Permission to push is enough to hand one in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use sealift_domain::digest::Digest;
@@ -11,6 +11,7 @@ use sealift_engine::ports::{
 
 use super::{
     GitLog,
+    blobs::Oid,
     layout::INBOX,
     publish::{Manner, Outcome},
     repository::{Changes, Fault, Listing},
@@ -74,17 +75,28 @@ impl Session<'_> {
                 _ => waiting.ignored += 1,
             }
         }
-        self.repository.ensure(&right.iter().map(|(_, oid)| oid.clone()).collect::<BTreeSet<_>>()).await?;
+        let sizes = self.sizes(&seen, &right.iter().map(|(_, oid)| oid.clone()).collect()).await?;
         let mut blobs = self.repository.blobs()?;
         for (digest, oid) in right {
-            let bytes = blobs.get(&oid).await?;
-            if bytes.len() <= MAX_STATEMENT && Digest::of(&bytes) == digest {
-                waiting.statements.push((digest, bytes));
-            } else {
-                waiting.ignored += 1;
+            let fits = sizes.get(&oid).is_some_and(|size| *size <= MAX_STATEMENT as u64);
+            let bytes = if fits { Some(blobs.get(&oid).await?) } else { None };
+            match bytes.filter(|bytes| Digest::of(bytes) == digest) {
+                Some(bytes) => waiting.statements.push((digest, bytes)),
+                None => waiting.ignored += 1,
             }
         }
         Ok(waiting)
+    }
+
+    /// The sizes of these statements, in bytes. Anybody who may push can lay large files there, so a remote that filters is
+    /// asked for those within the limit only, and what does not come is too large.
+    async fn sizes(&self, commit: &Oid, statements: &BTreeSet<Oid>) -> Result<BTreeMap<Oid, u64>, Fault> {
+        let sizes = self.repository.sizes(statements).await?;
+        if sizes.len() == statements.len() {
+            return Ok(sizes);
+        }
+        self.repository.fetch_folder(commit, INBOX, MAX_STATEMENT as u64).await?;
+        self.repository.sizes(statements).await
     }
 }
 

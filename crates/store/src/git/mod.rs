@@ -10,6 +10,7 @@
 mod blobs;
 mod cache;
 mod changes;
+mod delta;
 mod empty;
 mod erase;
 mod inbox;
@@ -32,6 +33,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use async_trait::async_trait;
 use sealift_domain::digest::Digest;
 use sealift_engine::ports::log::{AuditReport, Head, Log, LogError, MAX_LEAF, NewLeaf};
+use tokio::sync::OnceCell;
 
 use self::{cache::Cache, repository::Fault, session::Attempts};
 use crate::{
@@ -50,6 +52,8 @@ pub struct GitLog {
     options: Arc<GitOptions>,
     keys: Keyring,
     cache: Cache,
+    /// Whether this machine's configuration says how `ssh` is started, once it is known.
+    ssh: Arc<OnceCell<bool>>,
 }
 
 impl fmt::Debug for GitLog {
@@ -104,7 +108,7 @@ impl GitLog {
 
     fn new(remote: Remote, options: GitOptions, keys: Keyring) -> Result<Self, LogError> {
         let cache = Cache::open(&remote, &options.cache)?;
-        Ok(Self { remote, options: Arc::new(options), keys, cache })
+        Ok(Self { remote, options: Arc::new(options), keys, cache, ssh: Arc::default() })
     }
 
     /// Where it lies.

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, Command},
+    sync::OnceCell,
     time::timeout,
 };
 
@@ -80,12 +81,19 @@ pub(super) struct Git {
     options: Arc<GitOptions>,
     settings: Vec<(String, String)>,
     repository: PathBuf,
+    /// Whether this machine's configuration says how `ssh` is started; asked once, and only where it is.
+    ssh: Option<Arc<OnceCell<bool>>>,
 }
 
 impl Git {
-    pub(super) fn new(options: Arc<GitOptions>, remote: &Remote, repository: PathBuf) -> Self {
+    pub(super) fn new(
+        options: Arc<GitOptions>,
+        remote: &Remote,
+        repository: PathBuf,
+        ssh: Arc<OnceCell<bool>>,
+    ) -> Self {
         let settings = settings(&options, remote);
-        Self { options, settings, repository }
+        Self { options, settings, repository, ssh: remote.over_ssh().then_some(ssh) }
     }
 
     /// The directory of the repository.
@@ -106,10 +114,15 @@ impl Git {
             }
         }
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", TRANSPORTS).env("LC_ALL", "C");
-        command.env("GIT_NO_LAZY_FETCH", "1").env("GIT_DIR", &self.repository);
+        // What is needed is fetched at once and by name, except what the server takes for granted because it is in a commit
+        // that is here: git fetches that by itself where a file comes as the difference to it.
+        let lazily = arguments.first() == Some(&"fetch");
+        command.env("GIT_NO_LAZY_FETCH", if lazily { "0" } else { "1" }).env("GIT_DIR", &self.repository);
         let given =
             |name: &str| self.options.environment.iter().any(|(n, _)| n == name) || std::env::var_os(name).is_some();
-        if !given("GIT_SSH_COMMAND") && !given("GIT_SSH") {
+        // The variable would win over the configuration.
+        let configured = self.ssh.as_ref().and_then(|ssh| ssh.get()).is_some_and(|configured| *configured);
+        if !configured && !given("GIT_SSH_COMMAND") && !given("GIT_SSH") {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
         }
         for (name, value) in &self.options.environment {
@@ -127,6 +140,16 @@ impl Git {
 
     /// Runs git to its end. At most `limit` bytes of output are taken.
     pub(super) async fn run(&self, arguments: &[&str], input: Input<'_>, limit: u64) -> Result<Said, Trouble> {
+        if let Some(ssh) = &self.ssh {
+            let question = ["config", "--get", "core.sshCommand"];
+            let asked = || async { self.run_now(&question, Input::Bytes(Vec::new()), MAX_WORDS).await };
+            ssh.get_or_try_init(|| async { asked().await.map(|said| said.well && !said.out.trim_ascii().is_empty()) })
+                .await?;
+        }
+        self.run_now(arguments, input, limit).await
+    }
+
+    async fn run_now(&self, arguments: &[&str], input: Input<'_>, limit: u64) -> Result<Said, Trouble> {
         let verb = arguments.first().copied().unwrap_or_default();
         let mut command = self.command(arguments);
         let bytes = match input {

@@ -37,6 +37,11 @@ impl Remote {
         &self.branch
     }
 
+    /// Whether git starts `ssh` for it.
+    pub(super) fn over_ssh(&self) -> bool {
+        !self.over_http && !self.url.starts_with("file:")
+    }
+
     /// Whether a token is of use, which goes into a header of HTTP.
     pub(super) fn over_http(&self) -> bool {
         self.over_http

@@ -11,6 +11,7 @@ use std::{
 };
 
 use sealift_engine::ports::log::LogError;
+use tokio::sync::OnceCell;
 
 use super::{
     GitOptions, Remote,
@@ -77,13 +78,14 @@ impl Repository {
         remote: &Remote,
         directory: &Path,
         lock: Arc<File>,
+        ssh: &Arc<OnceCell<bool>>,
     ) -> Result<Self, LogError> {
         let wanted = [config(remote, false), config(remote, true)];
         if !fs::read_to_string(directory.join("config")).is_ok_and(|found| wanted.contains(&found)) {
             lay_out(directory, &config(remote, false)).map_err(|why| local(remote, directory, &why))?;
         }
         Ok(Self {
-            git: Git::new(options.clone(), remote, directory.to_owned()),
+            git: Git::new(options.clone(), remote, directory.to_owned(), ssh.clone()),
             place: remote.to_string(),
             branch: remote.branch().to_owned(),
             lock,
@@ -232,9 +234,27 @@ impl Repository {
         }
     }
 
-    async fn missing(&self, wanted: &BTreeSet<Oid>) -> Result<BTreeSet<Oid>, Fault> {
+    /// Fetches the files of a folder that have at most `limit` bytes, if the remote filters.
+    pub(super) async fn fetch_folder(&self, commit: &Oid, folder: &str, limit: u64) -> Result<(), Fault> {
+        let tree = self.object(&format!("{commit}:{folder}")).await?;
+        // What has the limit itself is left out by git.
+        let filter = format!("--filter=blob:limit={}", limit + 1);
+        // The folder is here already, without its files: git would not ask again for what it has.
+        let arguments =
+            ["fetch", "--quiet", "--refetch", "--no-tags", "--no-write-fetch-head", &filter, "origin", tree.as_str()];
+        self.remote_call(&arguments, Input::Lock(&self.lock)).await.map(drop)
+    }
+
+    /// Those of these blobs that are not here.
+    pub(super) async fn missing(&self, wanted: &BTreeSet<Oid>) -> Result<BTreeSet<Oid>, Fault> {
+        let sizes = self.sizes(wanted).await?;
+        Ok(wanted.iter().filter(|oid| !sizes.contains_key(oid)).cloned().collect())
+    }
+
+    /// The sizes in bytes of those of these blobs that are here.
+    pub(super) async fn sizes(&self, wanted: &BTreeSet<Oid>) -> Result<BTreeMap<Oid, u64>, Fault> {
         if wanted.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(BTreeMap::new());
         }
         let names: String = wanted.iter().fold(String::new(), |mut names, oid| {
             let _ = writeln!(names, "{oid}");
@@ -246,7 +266,11 @@ impl Repository {
             return Err(Fault::Cache(said.words));
         }
         let text = String::from_utf8_lossy(&said.out);
-        Ok(text.lines().filter_map(|line| line.strip_suffix(" missing")).filter_map(Oid::parse).collect())
+        let line = |line: &str| {
+            let (oid, rest) = line.split_once(' ')?;
+            Some((Oid::parse(oid)?, rest.rsplit(' ').next()?.parse().ok()?))
+        };
+        Ok(text.lines().filter_map(line).collect())
     }
 
     /// Opens blobs for reading.
@@ -267,7 +291,9 @@ impl Repository {
             format!("feature done\nreset {NEW}\n\ncommit {NEW}\n{who}\ndata {}\n{message}\n", message.len())
                 .into_bytes();
         let start = match parent {
-            Some(parent) if detached => format!("M 040000 {} \"\"\n", self.tree(parent).await?),
+            Some(parent) if detached => {
+                format!("M 040000 {} \"\"\n", self.object(&format!("{parent}^{{tree}}")).await?)
+            }
             Some(parent) => format!("from {parent}\n"),
             None => String::new(),
         };
@@ -291,12 +317,11 @@ impl Repository {
         self.resolve(NEW).ok_or_else(|| Fault::Cache("the commit that was made is not there".into()))
     }
 
-    async fn tree(&self, commit: &Oid) -> Result<Oid, Fault> {
-        let object = format!("{commit}^{{tree}}");
-        let said =
-            self.local_call(&["rev-parse", "--verify", "--quiet", &object], Input::Lock(&self.lock), SHORT).await?;
+    /// The object of this name.
+    async fn object(&self, name: &str) -> Result<Oid, Fault> {
+        let said = self.local_call(&["rev-parse", "--verify", "--quiet", name], Input::Lock(&self.lock), SHORT).await?;
         let oid = Oid::parse(String::from_utf8_lossy(&said.out).trim());
-        oid.ok_or_else(|| Fault::Cache("a commit has no tree".into()))
+        oid.ok_or_else(|| Fault::Cache(format!("there is no `{name}` in the clone")))
     }
 
     /// Pushes a commit to the branch, if exactly `seen` is there, or no such branch. Something else is never replaced, and

@@ -62,7 +62,8 @@ impl GitLog {
     /// Waits for the lock and opens what is there.
     pub(super) async fn begin(&self, attempts: &Attempts) -> Result<Session<'_>, LogError> {
         let lock = self.cache.lock(self.options.timeout * 5).await?;
-        let repository = Repository::open(&self.options, &self.remote, &self.cache.repository(), lock.clone())?;
+        let repository =
+            Repository::open(&self.options, &self.remote, &self.cache.repository(), lock.clone(), &self.ssh)?;
         let (objects, packs) = repository.clutter();
         if objects > MAX_CLUTTER.0 || packs > MAX_CLUTTER.1 {
             repository.renew(&self.remote, None)?;

@@ -76,6 +76,30 @@ async fn rubbish_in_the_inbox_is_passed_over_and_counted() {
     assert!(writer.put(&vec![b'x'; MAX_STATEMENT]).await.is_ok());
 }
 
+/// Whoever may push decides what lies there, not what a reader downloads.
+#[tokio::test]
+async fn a_large_file_in_the_inbox_is_not_even_fetched() {
+    for (limit, place) in [(true, Place::new()), (false, Place::without_filter())] {
+        let writer = place.create("writer").await;
+        append(&writer, 1).await;
+        let statements = [vec![b'x'; 100_000], vec![b'y'; MAX_STATEMENT]];
+        for statement in &statements {
+            writer.put(statement).await.unwrap();
+        }
+        let large = vec![b'z'; MAX_STATEMENT + 1];
+        let path = format!("inbox/{}", Digest::of(&large).hex());
+        place.set_tip(&place.edited(&path, Some(&large)));
+        for cache in ["cold", "writer"] {
+            let log = place.open(cache).await.unwrap();
+            let waiting = log.waiting().await.unwrap();
+            assert_eq!((waiting.statements.len(), waiting.ignored), (2, 1), "{cache}");
+            assert!(waiting.statements.iter().all(|(_, bytes)| statements.contains(bytes)));
+        }
+        let cold = place.open("cold").await.unwrap();
+        assert_eq!(Place::cached(&cold).contains(&place.files()[&path]), !limit, "a remote that filters is asked to");
+    }
+}
+
 #[tokio::test]
 async fn a_full_inbox_takes_no_more() {
     let place = Place::new();

@@ -13,6 +13,7 @@ mod cold;
 mod copying;
 mod crash;
 mod damage;
+mod delta;
 mod fixture;
 mod inbox;
 mod large;

@@ -65,3 +65,20 @@ async fn a_token_does_not_go_to_other_transports() {
         );
     }
 }
+
+/// Only where this machine says nothing of `ssh`, it is told to ask nobody.
+#[tokio::test]
+async fn the_ssh_of_this_machines_configuration_is_used() {
+    let place = Place::new();
+    let ssh = program(place.dir.path(), "echo \"$@\" >> \"$DIR/ssh\"\nexit 255");
+    let config = place.dir.path().join("gitconfig");
+    fs::write(&config, format!("[core]\n\tsshCommand = {} -o Mine=yes\n", ssh.display())).unwrap();
+    let mut options = place.options("cache");
+    options.environment = vec![("GIT_CONFIG_GLOBAL".into(), config.into())];
+    let address = "git+ssh://git@git.invalid/web.git#sealift".parse().unwrap();
+    let error = GitLog::open(address, options, place.public()).await.unwrap_err();
+    assert!(matches!(error, LogError::Unreachable { .. }), "{error}");
+    let called = fs::read_to_string(place.dir.path().join("ssh")).unwrap();
+    assert!(called.contains("-o Mine=yes") && called.contains("git.invalid"), "{called}");
+    assert!(!called.contains("BatchMode"), "{called}");
+}
