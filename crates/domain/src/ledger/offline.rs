@@ -53,15 +53,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether something later is in the log already: another such rollback with a higher number, or a promotion that was asked
-    /// for after this one's number was taken and went live after this one ended. What is live is known from that.
+    /// Whether another such rollback with a higher number is in the log already. What is live is known from that.
     fn is_late(&self, rollback: &OfflineRollback) -> bool {
-        let Some(record) = self.environments.get(&rollback.environment) else { return false };
-        let overtaken = record.offline.iter().any(|past| past.fence > rollback.fence);
-        let promoted = record.live.as_ref().is_some_and(|live| {
-            live.promotion.is_some_and(|promotion| promotion.0 > rollback.fence) && live.since >= rollback.ended_at
-        });
-        overtaken || promoted
+        let record = self.environments.get(&rollback.environment);
+        record.is_some_and(|record| record.offline.iter().any(|past| past.fence > rollback.fence))
     }
 
     /// Promotions into the environment that were not over.

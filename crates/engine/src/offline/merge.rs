@@ -121,6 +121,14 @@ fn plausible(ledger: &Ledger, record: &Record, said: &Said) -> Result<(), String
             return Err(format!("{image} is not in the repository of {environment}"));
         }
     }
+    let live = ledger.environments.get(environment).and_then(|record| record.live.as_ref());
+    let ended_at = record.end.as_ref().map(|end| end.at);
+    if let Some((live, at)) = live.zip(ended_at)
+        && live.promotion.is_some_and(|promotion| promotion.0 > said.fence())
+        && live.since >= at
+    {
+        return Err(format!("what is live in {environment} was promoted after that, which is no longer how it is"));
+    }
     let known = |release: &Release| {
         let record = ledger.environments.get(environment);
         let good = record.is_some_and(|record| record.known_good.iter().any(|past| past.release == *release));
