@@ -282,6 +282,11 @@ pub fn of_log(error: &LogError) -> Diagnostic {
         LogError::TooLarge(_) => Diagnostic::new("E0001", error.to_string())
             .state("the entry was not written")
             .next("make what it names shorter, for instance the reason"),
+        LogError::Unavailable { why, .. } if why.contains("public key only") => {
+            Diagnostic::new("E0201", error.to_string())
+                .state(UNTOUCHED)
+                .next("give the private key of the log to this run: the variable SEALIFT_LOG_KEY, or its file, as `sealift explain E0204` says")
+        }
         LogError::Unavailable { .. } => Diagnostic::new("E0201", error.to_string())
             .state(UNTOUCHED)
             .next("check that the file is there and that this account may write it"),
@@ -323,6 +328,25 @@ pub fn no_cache(variable: &str) -> Diagnostic {
     )
     .state(UNTOUCHED)
     .next(format!("name one: `export {variable}=DIRECTORY`"))
+}
+
+/// A checkpoint that was to be compared is none.
+pub fn checkpoint(variable: &str) -> Diagnostic {
+    Diagnostic::new("E0109", format!("what ${variable} holds is no checkpoint, so nothing can be compared with it"))
+        .state(UNTOUCHED)
+        .next("it holds the text itself, as `sealift audit checkpoint` prints it, and no name of a file")
+}
+
+/// A copy of the log does not belong to it.
+pub fn foreign_copy(error: &LogError, to: &Store) -> Diagnostic {
+    let why = match error {
+        LogError::Unavailable { why, .. } => why.clone(),
+        other => other.to_string(),
+    };
+    Diagnostic::new("E0210", format!("{to} is no beginning of this log: {why}"))
+        .state("both are as they were")
+        .next("name a store that does not exist yet, or remove that one if nobody needs it")
+        .next("if it has what this one has not, it is the one to copy from: name it as `store` in sealift.yaml")
 }
 
 /// A token for git is none.

@@ -93,8 +93,11 @@ async fn same(from: &dyn Commits, to: &dyn Commits) -> Result<(AuditReport, u64)
     Ok((copied, present.len() as u64))
 }
 
+/// What an error names as its place where the destination is not what it must be.
+pub const DESTINATION: &str = "the destination of the copy";
+
 fn other(why: &str) -> LogError {
-    LogError::Unavailable { place: "the destination of the copy".to_owned(), why: why.to_owned() }
+    LogError::Unavailable { place: DESTINATION.to_owned(), why: why.to_owned() }
 }
 
 /// The commit that creates a log, from where that log begins.

@@ -37,10 +37,13 @@ pub fn entry_bundle(leaves: &[Vec<u8>]) -> Option<Vec<u8>> {
     Some(bundle)
 }
 
-/// The entries of a bundle as [`entry_bundle`] wrote it. `None` if it is cut off.
+/// The entries of a bundle as [`entry_bundle`] wrote it. `None` if it is cut off, or has more than any bundle.
 pub fn read_bundle(mut bundle: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut leaves = Vec::new();
     while !bundle.is_empty() {
+        if leaves.len() == WIDTH {
+            return None;
+        }
         let (length, rest) = bundle.split_first_chunk::<2>()?;
         let (leaf, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
         leaves.push(leaf.to_vec());
@@ -121,6 +124,9 @@ mod tests {
         assert_eq!(read_bundle(&bundle[..bundle.len() - 1]), None);
         assert_eq!(read_bundle(&bundle[..6]), None);
         assert_eq!(entry_bundle(&[vec![0; 65_536]]), None);
+        assert_eq!(read_bundle(&[0; 2 * WIDTH]).map(|leaves| leaves.len()), Some(WIDTH));
+        assert_eq!(read_bundle(&[0; 2 * WIDTH + 2]), None, "one entry too many");
+
     }
 
     proptest! {

@@ -62,7 +62,9 @@ async fn verify(shell: &Shell, global: &Global, session: &Session, kept: Option<
         None => None,
         Some(path) => {
             let path = shell.resolve(&path);
-            Some(std::fs::read_to_string(&path).map_err(|error| failure::file("read", &path, &error))?)
+            let text = std::fs::read_to_string(&path).map_err(|error| failure::file("read", &path, &error))?;
+            // Editors, and shells that pass it on, change how its last line ends.
+            Some(format!("{}\n", text.replace("\r\n", "\n").trim_end()))
         }
     };
     let report = audit::verify(&session.book, session.world.signatures.as_ref(), kept.as_deref())

@@ -1,6 +1,8 @@
 //! `sealift store`
 
 use sealift_domain::digest::Digest;
+use sealift_engine::ports::log::LogError;
+use sealift_store::copy::DESTINATION;
 use serde_json::json;
 
 use super::{Ends, Global};
@@ -34,6 +36,14 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     copy(shell, global, &config, &to).await.map_err(|diagnostic| vec![diagnostic])
 }
 
+/// Where the private key has to be for whoever writes there.
+fn key_hint(to: &Store) -> String {
+    match to {
+        Store::Sqlite(path) => format!("to write there, its private key lies beside it: {}\n", path.with_extension("key").display()),
+        Store::Git(_) => String::new(),
+    }
+}
+
 async fn copy(shell: &Shell, global: &Global, config: &Config, to: &str) -> Result<Exit, Diagnostic> {
     let to = Store::parse(to).ok_or_else(|| {
         failure::usage(format!("`{to}` is no store"))
@@ -46,6 +56,9 @@ async fn copy(shell: &Shell, global: &Global, config: &Config, to: &str) -> Resu
     let destination = stores::destination(shell, config, &to, &from).await?;
     let report = sealift_store::copy::copy(from.commits(), destination.commits()).await;
     let report = report.map_err(|error| {
+        if matches!(&error, LogError::Unavailable { place, .. } if place == DESTINATION) {
+            return failure::foreign_copy(&error, &to);
+        }
         failure::of_log(&error)
             .state(format!("{} is as it was; what {to} holds of it is a beginning of the same log", config.store))
             .next("run the command again: it goes on where it stopped")
@@ -64,12 +77,13 @@ async fn copy(shell: &Shell, global: &Global, config: &Config, to: &str) -> Resu
     let equal = format!("EQUAL: {} entries, root {}", audit.size, root.short());
     shell.print(&format!(
         "{}\n  {} signed checkpoints and {} objects are in both, audited again; {} commits were copied now\n\
-         next: in sealift.yaml, `store: {}`\n",
+         next: in sealift.yaml, `store: {}`\n{}",
         style.paint(Tone::Ok, &equal),
         audit.checkpoints,
         report.objects,
         report.copied,
-        to.short_form()
+        to.with_key(&destination.public_key()?),
+        key_hint(&to)
     ));
     Ok(Exit::Ok)
 }

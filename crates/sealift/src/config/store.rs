@@ -54,11 +54,11 @@ impl Store {
         (!url.is_empty() && !branch.is_empty()).then_some(Self::Git(git))
     }
 
-    /// How sealift.yaml names it.
-    pub fn short_form(&self) -> String {
+    /// How sealift.yaml names it; a branch with the public key of its log.
+    pub fn with_key(&self, key: &str) -> String {
         match self {
             Self::Sqlite(path) => format!("{SQLITE}{}", path.display()),
-            Self::Git(git) => git.url.clone(),
+            Self::Git(git) => format!("{{url: \"{}\", key: \"{key}\"}}", git.url),
         }
     }
 

@@ -85,6 +85,7 @@ catalogue! {
     E0203 Internal "others kept writing to the log"
     E0204 Usage "the signing key is unusable"
     E0205 Usage "the log has an entry of a newer version"
+    E0210 Usage "the destination of a copy is no beginning of the log"
     E0211 Usage "this run has not the writer key of the environment"
     E0206 Internal "the place of the log refused to take it"
     E0207 Internal "it is not certain whether the log was written"

@@ -56,12 +56,19 @@ pub(super) fn of(shell: &Shell, config: &Config, git: &GitStore) -> Result<(Remo
     let variables = FOR_GIT.iter().filter_map(|name| Some((OsString::from(name), shell.variable(name)?.into())));
     let options = GitOptions {
         token,
-        checkpoint: shell.variable(CHECKPOINT_VARIABLE),
+        checkpoint: shell.variable(CHECKPOINT_VARIABLE).map(|text| checkpoint(&text)).transpose()?,
         environment: variables.collect(),
         large: large.transpose()?,
         ..GitOptions::new(cache(shell)?)
     };
     Ok((remote, options))
+}
+
+/// A checkpoint as it was signed: a shell's `$(…)` takes the last line's end away, and some editors write another one.
+fn checkpoint(text: &str) -> Result<String, Diagnostic> {
+    let text = text.replace("\r\n", "\n");
+    let text = text.trim_end();
+    if text.contains("\n\n\u{2014} ") { Ok(format!("{text}\n")) } else { Err(failure::checkpoint(CHECKPOINT_VARIABLE)) }
 }
 
 /// Where copies of what lies elsewhere are kept between runs (XDG Base Directory Specification, `XDG_CACHE_HOME`).

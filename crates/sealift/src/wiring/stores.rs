@@ -64,6 +64,16 @@ impl Opened {
         }
     }
 
+    /// The public key of the log.
+    pub fn public_key(&self) -> Result<String, Diagnostic> {
+        let keys = match self {
+            Self::Sqlite(log) => log.keys(),
+            Self::Git(log) => log.keys(),
+        };
+        let newest = keys.trusted().last().map(ToString::to_string);
+        newest.ok_or_else(|| failure::key("the log was opened with no key"))
+    }
+
     async fn object_digests(&self) -> Result<Vec<Digest>, Diagnostic> {
         let found = match self {
             Self::Sqlite(log) => log.object_digests(),

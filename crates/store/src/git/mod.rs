@@ -111,6 +111,11 @@ impl GitLog {
         Ok(Self { remote, options: Arc::new(options), keys, cache, ssh: Arc::default() })
     }
 
+    /// The keys that it was opened with.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
     /// Where it lies.
     pub fn remote(&self) -> &Remote {
         &self.remote

@@ -75,6 +75,11 @@ impl SqliteLog {
         Ok(log)
     }
 
+    /// The keys that it was opened with.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
     /// Erases an object, at the end of its retention; whether there was one. The leaves that name it stay, and audits
     /// report it as erased. Its bytes are overwritten in the file; copies in the write-ahead file go with the next
     /// moment at which nobody reads.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -10,7 +11,7 @@ use sealift_domain::digest::Digest;
 
 use super::{
     remote::{self, HTTPS, SSH, Transport, WRITES},
-    team::{Secrets, Team},
+    team::{Runner, Secrets, Team},
 };
 use crate::real;
 
@@ -156,6 +157,15 @@ fn two_runners_race_over_https_and_one_of_them_works() {
     }
 }
 
+/// The private key of the log as a file that only its owner reads.
+fn team_key(team: &Team, runner: &Runner) -> PathBuf {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let path = runner.path("secret");
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+    file.write_all(team.log_key.as_bytes()).unwrap();
+    path
+}
+
 #[test]
 fn a_log_moves_to_a_branch_and_back_and_is_the_same() {
     if !is_complete("ledger::copy", Transport::Ssh) {
@@ -182,7 +192,7 @@ fn a_log_moves_to_a_branch_and_back_and_is_the_same() {
     runner.run(&["store", "copy", "--to", "sqlite:copy/log.sqlite"]).ends(0).says("EQUAL");
     std::fs::write(runner.path("sealift.yaml"), format!("{plain}store: sqlite:copy/log.sqlite\n")).unwrap();
     let branch = team.remote.store().replace("#sealift", "#other");
-    runner.run(&["store", "copy", "--to", &branch]).ends(0).says("EQUAL").says(&format!("`store: {branch}`"));
+    runner.run(&["store", "copy", "--to", &branch]).ends(0).says("EQUAL").says(&format!("`store: {{url: \"{branch}\", key: \"hello.sealift+"));
     runner.run(&["store", "copy", "--to", &branch]).ends(0).says("0 commits were copied now");
     // A branch with another log is refused and stays as it is.
     let other = Team::start(Transport::Ssh);
@@ -197,6 +207,11 @@ fn a_log_moves_to_a_branch_and_back_and_is_the_same() {
     let refused = stranger.run(&["store", "copy", "--to", &other.remote.store()]);
     assert_ne!(refused.code, Some(0), "{refused:?}");
     assert_eq!(other.remote.head(), head);
+    // What was written to the copy meanwhile is not copied over.
+    std::fs::copy(team_key(&team, &runner), runner.path("copy/log.key")).unwrap();
+    runner.run(&["hold", "place", "production", "--reason", "x"]).ends(0);
+    std::fs::write(runner.path("sealift.yaml"), &team.configuration).unwrap();
+    runner.run(&["store", "copy", "--to", "sqlite:copy/log.sqlite"]).says("E0210").says("both are as they were");
 }
 
 /// Every command line of this machine, while `work` is done.
@@ -279,9 +294,10 @@ fn a_branch_that_somebody_put_back_is_refused_by_whoever_saw_it() {
     runner.run(&["status"]).says("E0208");
     runner.run(&["promote", "--to", "production"]).says("E0208");
     // Whoever comes with an empty disk knows it by a checkpoint that was kept elsewhere.
-    let cold = team.runner_with(Secrets::All, &[("SEALIFT_CHECKPOINT", &kept.stdout)]);
+    let cold = team.runner_with(Secrets::All, &[("SEALIFT_CHECKPOINT", kept.stdout.trim_end())]);
     cold.run(&["status"]).says("E0208");
     cold.run(&["promote", "--to", "staging"]).says("E0208");
+    team.runner_with(Secrets::All, &[("SEALIFT_CHECKPOINT", "checkpoint.txt")]).run(&["status"]).ends(2).says("E0109");
 }
 
 #[test]
