@@ -160,6 +160,8 @@ async fn pushes(size: u64, dir: &Path, remote: &Path, log: &GitLog) {
     let work = dir.join("work");
     git(dir, &["clone", "--quiet", "--depth", "1", "--branch", "sealift", &url(remote), "work"]);
     git(&work, &["checkout", "--quiet", "-B", "line"]);
+    // Now, while both have the same: later a shallow clone would send all that it has.
+    git(&work, &["push", "--quiet", "origin", "line"]);
     let mut received = Received::new(remote);
     let mut head = log.head().await.unwrap();
     let end = head.size + PUSHED;
