@@ -349,6 +349,17 @@ pub fn foreign_copy(error: &LogError, to: &Store) -> Diagnostic {
         .next("if it has what this one has not, it is the one to copy from: name it as `store` in sealift.yaml")
 }
 
+/// An environment's writer has the key of the log.
+pub fn writer_is_log(environment: &EnvironmentName) -> Diagnostic {
+    Diagnostic::new(
+        "E0105",
+        format!("the writer of {environment} is the key of the log, which every run that writes has"),
+    )
+    .state(UNTOUCHED)
+    .key(format!("environments.{environment}.writer"))
+    .next(format!("make one of its own: `sealift keys writer {environment}`"))
+}
+
 /// A token for git is none.
 pub fn token(variable: &str) -> Diagnostic {
     Diagnostic::new("E0109", format!("the token in ${variable} cannot be used: it has characters that no token has"))

@@ -58,6 +58,16 @@ impl Session {
         let config = configuration(shell, global)?;
         let one = |diagnostic| vec![diagnostic];
         let store = wiring::stores::open(shell, &config).await.map_err(one)?;
+        // Whoever has the log's key would be the writer.
+        let key = store.public_key().map_err(one)?;
+        let writers = config
+            .policy
+            .environments
+            .iter()
+            .filter(|(_, rules)| rules.writer.iter().any(|writer| key.ends_with(writer.material())));
+        if let Some((environment, _)) = writers.into_iter().next() {
+            return Err(one(failure::writer_is_log(environment)));
+        }
         let mut log = store.log();
         if let Some(wrap) = &shell.wrap_log {
             log = wrap(log);

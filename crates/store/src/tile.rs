@@ -126,7 +126,6 @@ mod tests {
         assert_eq!(entry_bundle(&[vec![0; 65_536]]), None);
         assert_eq!(read_bundle(&[0; 2 * WIDTH]).map(|leaves| leaves.len()), Some(WIDTH));
         assert_eq!(read_bundle(&[0; 2 * WIDTH + 2]), None, "one entry too many");
-
     }
 
     proptest! {

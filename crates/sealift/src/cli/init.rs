@@ -15,7 +15,7 @@ use super::{Ends, Global};
 use crate::{
     config::{self, Config, Store},
     diagnostic::{Diagnostic, catalogue::Exit},
-    failure, promotion_keys, session,
+    failure, private, promotion_keys, session,
     shell::Shell,
     system::{SystemClock, SystemEntropy},
     wiring::{
@@ -74,9 +74,18 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         }
     }
     let config = session::configuration(shell, global)?;
+    if let Some(store) =
+        args.store.as_deref().filter(|store| Store::parse(store).as_ref() != Some(&config.store.short()))
+    {
+        let why = format!("there is a configuration, and its log is {}, not {store}", config.store);
+        return Err(one(failure::usage(why)
+            .state("nothing was changed")
+            .next("change `store` in sealift.yaml, or leave `--store` out")));
+    }
     let files = KeyFiles::of(&config);
-    let (store, key_made) = log(shell, &config, told.is_empty()).await.map_err(one)?;
+    // Before the first key is there.
     ignore_state(&config).map_err(one)?;
+    let (store, key_made) = log(shell, &config, told.is_empty()).await.map_err(one)?;
     let entropy = Arc::new(SystemEntropy);
     let trust = wiring::trust(shell, &config).map_err(one)?;
     let (log, clock) = (store.log(), Arc::new(SystemClock));
@@ -124,7 +133,7 @@ async fn log(shell: &Shell, config: &Config, untouched: bool) -> Result<(Opened,
     match stores::create(shell, config, &origin(&config.policy.app)).await {
         Ok(made) => Ok(made),
         Err(error) => match stores::open(shell, config).await {
-            Ok(store) => Ok((store, true)),
+            Ok(store) => Ok((store, shell.variable(KEY_VARIABLE).is_none())),
             Err(_) => Err(error),
         },
     }
@@ -134,6 +143,7 @@ fn there_already(config: &Config, untouched: bool) -> Diagnostic {
     Diagnostic::new("E0110", format!("there is a log already: {}", config.store))
         .state(if untouched { "nothing was changed" } else { "the configuration was written, the log is as it was" })
         .next("`sealift status` shows what it holds; `sealift policy diff` compares the policy")
+        .next("to use a log that others made: take their sealift.yaml, and for writing the key of the log, as docs/ledger.md says")
 }
 
 /// A path as it is from the directory of the configuration.
@@ -145,7 +155,11 @@ fn beside(config: &Config, path: &Path) -> String {
 fn made(config: &Config, files: &KeyFiles, key_made: bool) -> Result<Vec<String>, Diagnostic> {
     let (private, public) = (beside(config, &files.private), beside(config, &files.public));
     let Store::Git(git) = &config.store else {
-        return Ok(vec![format!("created {} and its key", config.store), format!("public  {public}")]);
+        let mut told = vec![format!("created {} and its key", config.store), format!("public  {public}")];
+        if config.store.state() == Path::new("") {
+            told.push(format!("mind    {private} lies in this directory: keep it out of git"));
+        }
+        return Ok(told);
     };
     let mut told = vec![format!("created {}", config.store)];
     if key_made {
@@ -178,6 +192,9 @@ fn alone(config: &Config) -> Vec<String> {
     policy.environments.iter().filter_map(words).collect()
 }
 
+/// The directory of what belongs to this machine.
+const STATE: &str = ".sealift";
+
 /// The file of the public key that a new configuration names.
 const PROMOTION_PUB: &str = "promotion.pub";
 
@@ -187,6 +204,7 @@ fn promotion_key(directory: &Path) -> Result<Option<[std::path::PathBuf; 2]>, Di
     if public.exists() {
         return Ok(None);
     }
+    ignore(&directory.join(STATE))?;
     match promotion_keys::generate(&private, &public) {
         Ok(_) => Ok(Some([private, public])),
         Err(why) => Err(Diagnostic::new("E0801", why)
@@ -236,6 +254,7 @@ fn store_line(shell: &Shell, text: &str, app: &AppName, directory: &Path) -> Res
     if let Store::Sqlite(_) = store {
         return Ok(format!("store: {quoted}\n"));
     }
+    ignore(&directory.join(STATE))?;
     let key = stores::key_of_branch(shell, directory, &store, &origin(app))?;
     Ok(format!("store: {{url: {quoted}, key: {}}}\n", serde_json::Value::from(key.to_string())))
 }
@@ -260,9 +279,12 @@ fn write_new(path: &Path, text: &str) -> Result<(), Diagnostic> {
 /// The state holds a private key: keep it out of git, if it lies in a directory of its own.
 fn ignore_state(config: &Config) -> Result<(), Diagnostic> {
     let directory = config.directory.join(config.store.state());
-    if directory == config.directory || !directory.exists() {
-        return Ok(());
-    }
+    if directory == config.directory { Ok(()) } else { ignore(&directory) }
+}
+
+/// Keeps a directory, which is made for its owner alone if it is not there, out of git.
+fn ignore(directory: &Path) -> Result<(), Diagnostic> {
+    private::directory(directory).map_err(|error| failure::file("create", directory, &error))?;
     let path = directory.join(".gitignore");
     match std::fs::File::create_new(&path) {
         Ok(_) => std::fs::write(&path, "*\n").map_err(|error| failure::file("write", &path, &error)),

@@ -39,7 +39,9 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
 /// Where the private key has to be for whoever writes there.
 fn key_hint(to: &Store) -> String {
     match to {
-        Store::Sqlite(path) => format!("to write there, its private key lies beside it: {}\n", path.with_extension("key").display()),
+        Store::Sqlite(path) => {
+            format!("to write there, its private key lies beside it: {}\n", path.with_extension("key").display())
+        }
         Store::Git(_) => String::new(),
     }
 }

@@ -54,6 +54,14 @@ impl Store {
         (!url.is_empty() && !branch.is_empty()).then_some(Self::Git(git))
     }
 
+    /// The same in its short form.
+    pub fn short(&self) -> Self {
+        match self {
+            Self::Sqlite(path) => Self::Sqlite(path.clone()),
+            Self::Git(git) => Self::Git(GitStore { url: git.url.clone(), key: None, large_objects: None }),
+        }
+    }
+
     /// How sealift.yaml names it; a branch with the public key of its log.
     pub fn with_key(&self, key: &str) -> String {
         match self {

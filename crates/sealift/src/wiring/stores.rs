@@ -192,17 +192,15 @@ pub fn key_of_branch(shell: &Shell, directory: &Path, store: &Store, origin: &st
     Ok(key.verifier().clone())
 }
 
-/// Makes the log of a configuration, with a fresh key named `origin` unless there is one. Says whether the key was made here.
+/// Makes the log of a configuration, with a fresh key named `origin` unless there is one. Says whether the key lies in a file here.
 pub async fn create(shell: &Shell, config: &Config, origin: &str) -> Result<(Opened, bool), Diagnostic> {
     let files = KeyFiles::of(config);
     match &config.store {
         Store::Sqlite(path) => Ok((Opened::Sqlite(create_file(&config.directory.join(path), origin)?), true)),
         Store::Git(git) => {
             let (remote, options) = git_remote::of(shell, config, git)?;
-            let (key, made) = match files.secret(shell)? {
-                Some(key) => (key, false),
-                None => (files.make(origin)?, true),
-            };
+            let key = files.secret(shell)?.map_or_else(|| files.make(origin), Ok)?;
+            let made = shell.variable(KEY_VARIABLE).is_none();
             let log = GitLog::create(remote, options, key).await.map_err(|error| failure::of_log(&error))?;
             Ok((Opened::Git(Arc::new(log)), made))
         }

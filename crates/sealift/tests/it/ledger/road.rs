@@ -192,7 +192,11 @@ fn a_log_moves_to_a_branch_and_back_and_is_the_same() {
     runner.run(&["store", "copy", "--to", "sqlite:copy/log.sqlite"]).ends(0).says("EQUAL");
     std::fs::write(runner.path("sealift.yaml"), format!("{plain}store: sqlite:copy/log.sqlite\n")).unwrap();
     let branch = team.remote.store().replace("#sealift", "#other");
-    runner.run(&["store", "copy", "--to", &branch]).ends(0).says("EQUAL").says(&format!("`store: {{url: \"{branch}\", key: \"hello.sealift+"));
+    runner
+        .run(&["store", "copy", "--to", &branch])
+        .ends(0)
+        .says("EQUAL")
+        .says(&format!("`store: {{url: \"{branch}\", key: \"hello.sealift+"));
     runner.run(&["store", "copy", "--to", &branch]).ends(0).says("0 commits were copied now");
     // A branch with another log is refused and stays as it is.
     let other = Team::start(Transport::Ssh);
