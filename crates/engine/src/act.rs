@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sealift_domain::{
-    approval::{ACT_NAMESPACE, Act, ActStatement, Proof, STATEMENT_VERSION},
+    approval::{ACT_NAMESPACE, Act, ActStatement, ApprovalStatement, Proof, RequestStatement, STATEMENT_VERSION},
     digest::Digest,
     ledger::Ledger,
     name::{PersonId, Role},
 };
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{error::EngineError, places, ports::signature::Signatures};
 
@@ -16,6 +17,8 @@ use crate::{error::EngineError, places, ports::signature::Signatures};
 const MAX_STATEMENT: usize = 256 << 10;
 /// The longest signature that is read, in bytes. One by an RSA key of 4096 bits has about 1,700.
 const MAX_SIGNATURE: usize = 16 << 10;
+/// The digits of a nonce: 128 bits.
+const NONCE_DIGITS: usize = 32;
 
 /// Signed bytes, as they are handed in.
 #[derive(Clone, Debug)]
@@ -30,6 +33,24 @@ impl Signed {
     /// The objects to be kept beside the log.
     pub fn objects(&self) -> Vec<Vec<u8>> {
         vec![self.statement.clone(), self.signature.clone()]
+    }
+
+    /// What was signed. It must be spelled exactly as this program spells it: the log keeps what was understood, and an audit
+    /// compares that with the signed bytes. What is in the log already is not asked for this.
+    ///
+    /// # Errors
+    /// [`EngineError::Statement`].
+    pub(crate) fn says<T: Statement>(&self) -> Result<T, EngineError> {
+        let said: T = serde_json::from_slice(&self.statement).map_err(|e| EngineError::Statement(e.to_string()))?;
+        let wrong = |why: &str| Err(EngineError::Statement(why.to_owned()));
+        if !serde_json::to_vec(&said).is_ok_and(|spelled| spelled == self.statement) {
+            return wrong("it is spelled otherwise than this program spells it, so that an audit could not compare it");
+        }
+        let nonce = said.nonce();
+        if nonce.len() != NONCE_DIGITS || !nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return wrong("its nonce is not 32 hexadecimal digits");
+        }
+        Ok(said)
     }
 
     /// The person of the policy in force whose key made the signature, and the proof of it.
@@ -68,6 +89,30 @@ impl Signed {
     }
 }
 
+/// What persons sign: compact JSON, with a nonce.
+pub(crate) trait Statement: Serialize + DeserializeOwned {
+    /// What tells it apart from another that says the same.
+    fn nonce(&self) -> &str;
+}
+
+impl Statement for ActStatement {
+    fn nonce(&self) -> &str {
+        &self.nonce
+    }
+}
+
+impl Statement for ApprovalStatement {
+    fn nonce(&self) -> &str {
+        &self.nonce
+    }
+}
+
+impl Statement for RequestStatement {
+    fn nonce(&self) -> &str {
+        &self.nonce
+    }
+}
+
 /// What `person` would sign to do something.
 pub fn statement(
     ledger: &Ledger,
@@ -89,8 +134,7 @@ pub fn read(
     now: Timestamp,
 ) -> Result<(ActStatement, Proof), EngineError> {
     let (id, proof) = signed.signer(ledger, signatures, ACT_NAMESPACE)?;
-    let statement: ActStatement =
-        serde_json::from_slice(&signed.statement).map_err(|e| EngineError::Statement(e.to_string()))?;
+    let statement: ActStatement = signed.says()?;
     let wrong = |why: &str| Err(EngineError::Statement(why.to_owned()));
     if statement.v != STATEMENT_VERSION {
         return wrong("it has a form that this program does not know");

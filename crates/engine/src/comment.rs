@@ -1,4 +1,4 @@
-//! Consent by a comment on GitHub: `/sealift approve CODE`, on a line of its own.
+//! Consent by a comment on GitHub: `/sealift approve CODE`, and nothing else.
 //!
 //! The weakest proof that counts anywhere. Nothing in what GitHub's webhook `issue_comment` delivers is signed, so whoever can
 //! start a run with the log's key could have made it up. What can be verified again is that the stored delivery says these words
@@ -27,7 +27,7 @@ use crate::{
 /// The longest delivery that is read, in bytes. GitHub's own limit is 25 MB, of which a comment and an issue take 65,536
 /// characters each.
 pub const MAX_DELIVERY: usize = 1 << 20;
-/// What a line must begin with, before the code.
+/// What a comment says, before the code.
 pub const COMMAND: &str = "/sealift approve ";
 /// How far GitHub's clock may be ahead.
 const GRACE: Period = Period::from_secs(60);
@@ -45,8 +45,10 @@ pub struct Comment {
     pub created_at: Timestamp,
     /// The repository, `owner/name`.
     pub repository: String,
-    /// The code that it names.
-    pub code: ApprovalCode,
+    /// The address of the comment; GitHub always gives it.
+    pub address: Option<String>,
+    /// What it says.
+    pub words: String,
 }
 
 /// The payload of `issue_comment`, as far as it is read (docs.github.com, "Webhook events and payloads").
@@ -62,6 +64,8 @@ struct Delivery {
 struct Body {
     id: u64,
     body: String,
+    #[serde(default)]
+    html_url: Option<String>,
     created_at: Timestamp,
     updated_at: Timestamp,
     user: Account,
@@ -109,39 +113,15 @@ pub fn read(delivery: &[u8]) -> Result<Comment, String> {
     if repository.html_url != format!("https://github.com/{}", repository.full_name) {
         return Err(format!("`{}` is not on github.com", repository.html_url.escape_debug()));
     }
-    let code = code_in(&comment.body)?;
     Ok(Comment {
         id: comment.id,
         author: comment.user.id,
         login: comment.user.login,
         created_at: comment.created_at,
         repository: repository.full_name,
-        code,
+        address: comment.html_url,
+        words: comment.body,
     })
-}
-
-/// The one code that a comment approves. What is quoted, in a block of code or hidden was not said: people copy such blocks, and
-/// do not see what is hidden.
-fn code_in(body: &str) -> Result<ApprovalCode, String> {
-    if body.contains("<!--") {
-        return Err("it hides text in an HTML comment".to_owned());
-    }
-    let mut found: Option<ApprovalCode> = None;
-    let mut fenced = false;
-    for line in body.lines().map(str::trim_end) {
-        let begins = line.trim_start();
-        if begins.starts_with("```") || begins.starts_with("~~~") {
-            fenced = !fenced;
-            continue;
-        }
-        let Some(code) = line.strip_prefix(COMMAND).filter(|_| !fenced) else { continue };
-        let code: ApprovalCode = code.trim().parse().map_err(|why| format!("what it names is no code: {why}"))?;
-        if found.as_ref().is_some_and(|before| *before != code) {
-            return Err("it names several codes".to_owned());
-        }
-        found = Some(code);
-    }
-    found.ok_or_else(|| format!("no line of it is `{COMMAND}CODE` and nothing else"))
 }
 
 /// `owner/name`, where a URL is that of a repository on github.com.
@@ -153,7 +133,39 @@ fn on_github(source: &str) -> Option<&str> {
     Some(rest.strip_suffix(".git").unwrap_or(rest))
 }
 
+/// The code that a line approves, if it does nothing else.
+fn code_in(line: &str) -> Option<Result<ApprovalCode, String>> {
+    let code = line.trim().strip_prefix(COMMAND)?;
+    Some(code.parse().map_err(|why| format!("what it names is no code: {why}")))
+}
+
 impl Comment {
+    /// The code that it approves. It is the whole comment: beside other words nobody can tell for certain what was meant, shown
+    /// or quoted.
+    ///
+    /// # Errors
+    /// What else it says, in words.
+    pub fn code(&self) -> Result<ApprovalCode, String> {
+        let words = self.words.trim();
+        let alone = (!words.contains(['\r', '\n'])).then_some(words).and_then(code_in);
+        alone.unwrap_or_else(|| {
+            Err(format!("it is not `{COMMAND}CODE` and nothing else: write the command alone in a new comment"))
+        })
+    }
+
+    /// Whether its address is in the repository that it was delivered for.
+    fn is_where_it_says(&self) -> Result<(), String> {
+        let beginning = format!("https://github.com/{}/", self.repository);
+        match &self.address {
+            Some(address) if address.starts_with(&beginning) => Ok(()),
+            Some(address) => {
+                let (address, beginning) = (address.escape_debug(), beginning.escape_debug());
+                Err(format!("its address is `{address}`, and one in its repository begins with `{beginning}`"))
+            }
+            None => Err("it has no address".to_owned()),
+        }
+    }
+
     /// What it consents to, as the statement that the log keeps.
     fn statement(
         &self,
@@ -194,7 +206,11 @@ impl Comment {
     fn is_at_home(&self, policy: &Policy) -> Result<(), String> {
         match policy.source.as_deref().and_then(on_github) {
             Some(home) if !home.eq_ignore_ascii_case(&self.repository) => {
-                Err(format!("it is in {}, and the source of {} is {home}", self.repository.escape_debug(), policy.app))
+                let found = self.repository.escape_debug();
+                Err(format!(
+                    "it is in another repository: expected {home}, the source of {}; found {found}",
+                    policy.app
+                ))
             }
             _ => Ok(()),
         }
@@ -212,6 +228,9 @@ impl Comment {
         };
         let policy = policy.ok_or("there was no policy")?;
         self.is_at_home(policy)?;
+        // Earlier versions took it beside other words.
+        let code = statement.binding().code();
+        let said = self.words.lines().any(|line| code_in(line).is_some_and(|named| named.is_ok_and(|it| it == code)));
         let same = self.id == *comment
             && self.author == *author
             && self.created_at <= GRACE.after(*delivered_at)
@@ -219,7 +238,7 @@ impl Comment {
             && self.nonce() == statement.nonce
             && statement.decision == Verdict::Approve
             && policy.people.contains_key(&statement.approver)
-            && self.code == statement.binding().code();
+            && said;
         if same { Ok(()) } else { Err("it is not what was written".to_owned()) }
     }
 }
@@ -236,6 +255,8 @@ pub(crate) fn is_by(ledger: &Ledger, delivery: &[u8], who: &PersonId) -> bool {
 /// [`EngineError::Comment`] and [`EngineError::NotCounted`].
 pub async fn hand_in(book: &Book, delivery: &[u8]) -> Result<HandedIn, EngineError> {
     let comment = read(delivery).map_err(EngineError::Comment)?;
+    let code = comment.code().map_err(EngineError::Comment)?;
+    comment.is_where_it_says().map_err(EngineError::Comment)?;
     book.commit(|ground| {
         let ledger = ground.ledger;
         comment.is_at_home(places::policy(ledger)?).map_err(EngineError::Comment)?;
@@ -246,7 +267,7 @@ pub async fn hand_in(book: &Book, delivery: &[u8]) -> Result<HandedIn, EngineErr
             let login = comment.login.escape_debug();
             EngineError::Comment(format!("the account `{login}` is not that of exactly one person of the policy"))
         })?;
-        let promotion = meant(ledger, &comment)?;
+        let promotion = meant(ledger, &code)?;
         let statement = comment.statement(ledger, promotion, &who)?;
         let proof = Proof::GithubComment {
             comment: comment.id,
@@ -276,11 +297,11 @@ fn counted(ledger: &Ledger, id: u64) -> Result<Option<ApprovalStatement>, Engine
 }
 
 /// The promotion whose code it is.
-fn meant<'a>(ledger: &'a Ledger, comment: &Comment) -> Result<&'a Promotion, EngineError> {
+fn meant<'a>(ledger: &'a Ledger, named: &ApprovalCode) -> Result<&'a Promotion, EngineError> {
     let pending = ledger.promotions.values().map(AsRef::as_ref);
     let pending = pending.filter(|promotion| matches!(promotion.stage, Stage::Judging | Stage::Waiting(_)));
     for promotion in pending {
-        if code(ledger, promotion)?.is_some_and(|code| code == comment.code) {
+        if code(ledger, promotion)?.is_some_and(|code| code == *named) {
             return Ok(promotion);
         }
     }

@@ -26,6 +26,9 @@ use crate::{
 /// How long a signed revocation can be handed in.
 const REVOCATION_LIFE: Period = Period::from_secs(3600);
 
+/// How much earlier than its promotion a decision may have been signed, by another clock.
+const EARLIER: Period = Period::from_secs(300);
+
 /// The promotion of that name.
 pub fn promotion(ledger: &Ledger, id: PromotionId) -> Result<&Promotion, EngineError> {
     ledger.promotions.get(&id).map(AsRef::as_ref).ok_or(EngineError::NoPromotion(id))
@@ -154,8 +157,8 @@ fn signer_key(proof: &Proof) -> &str {
 /// The statement, with the proof that whoever has the key signed it.
 pub(crate) fn read(signatures: &dyn Signatures, signed: &Signed) -> Result<(ApprovalStatement, Proof), EngineError> {
     let key = signed.key(signatures)?;
-    let statement = serde_json::from_slice(&signed.statement).map_err(|e| EngineError::Statement(e.to_string()))?;
-    Ok((statement, signed.proof(signatures, key, APPROVAL_NAMESPACE)?))
+    let proof = signed.proof(signatures, key, APPROVAL_NAMESPACE)?;
+    Ok((signed.says()?, proof))
 }
 
 /// Whether the log has this very decision. `stored` is whether its bytes lie beside the log.
@@ -259,7 +262,11 @@ fn check(ledger: &Ledger, promotion: &Promotion, approval: &Approval) -> Result<
     let binding = judge::binding(ledger, promotion, evidence, judge::waived(&promotion.judged))?;
     let parties = judge::parties(ledger, promotion);
     approval::counts(approval, &rule, &binding, voters, &parties, approval.at)
-        .map_err(|why| EngineError::NotCounted { by: approval.statement.approver.clone(), why })
+        .map_err(|why| EngineError::NotCounted { by: approval.statement.approver.clone(), why })?;
+    if EARLIER.after(approval.statement.issued_at) < promotion.requested_at {
+        return Err(EngineError::Statement("it was signed before its promotion was asked for".to_owned()));
+    }
+    Ok(())
 }
 
 /// Whether a revocation is the approver's own and was signed now. It needs no more: stopping is the safe direction, and what

@@ -36,6 +36,10 @@ const MAX_PIECE: usize = 256 << 10;
 const MAX_PIECES: usize = 2 << 20;
 /// What is told of the gates: a digest of what each rests on is bound, and nothing else of it.
 pub const VERDICTS: &str = "the verdicts in words, and the gates that rest on no evidence";
+/// The longest reason of a promotion that is shown to who signs, in characters.
+const MAX_REASON: usize = 2000;
+/// What is told of the log: until when consent is waited for is an entry of it, and no statement is bound to either.
+pub const LOG: &str = "how long it waits, and the checkpoint of the log";
 /// The version of both forms.
 const VERSION: u32 = 1;
 
@@ -228,6 +232,9 @@ pub fn open(bytes: &[u8], now: Timestamp) -> Result<Opened, EngineError> {
     if written(&request)? != bytes {
         return wrong("it was edited, cut or written by another version of this program");
     }
+    if request.promotion.reason.as_ref().is_some_and(|reason| reason.chars().nth(MAX_REASON).is_some()) {
+        return Err(EngineError::Request(format!("its reason has more than {MAX_REASON} characters")));
+    }
     let ledger = ledger_of(&request);
     agrees(&request, &ledger)?;
     if now >= request.lapses_at {
@@ -302,7 +309,7 @@ fn what_is_told(request: &Request) -> Result<Vec<&'static str>, EngineError> {
             _ => all_bound = false,
         }
     }
-    let mut told = vec!["what is live now, and what it was started from", "who asked, when and why", VERDICTS];
+    let mut told = vec!["what is live now, and what it was started from", "who asked, when and why", VERDICTS, LOG];
     if !all_bound {
         told.insert(0, "the version and the commit");
     }

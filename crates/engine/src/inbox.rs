@@ -119,6 +119,25 @@ fn read(bytes: &[u8], signatures: &dyn Signatures) -> Result<Read, EngineError> 
     Ok(Read { signed, statement })
 }
 
+/// A person's approvals that wait in the inbox, by promotion. By name alone: what in truth another signed counts for nothing.
+///
+/// # Errors
+/// The inbox does not answer.
+pub async fn approvals_of(
+    inbox: &dyn Inbox,
+    signatures: &dyn Signatures,
+    who: &PersonId,
+) -> Result<Vec<(PromotionId, Digest)>, EngineError> {
+    let mut theirs = Vec::new();
+    for (digest, bytes) in inbox.list().await? {
+        let Ok(Read { statement, .. }) = read(&bytes, signatures) else { continue };
+        if statement.approver == *who && statement.decision == Verdict::Approve {
+            theirs.push((statement.promotion, digest));
+        }
+    }
+    Ok(theirs)
+}
+
 async fn take(
     book: &Book,
     signatures: &dyn Signatures,

@@ -113,8 +113,7 @@ pub fn requester(
     ask: &Ask,
 ) -> Result<Requester, EngineError> {
     let (id, proof) = signed.signer(ledger, signatures, REQUEST_NAMESPACE)?;
-    let parsed: RequestStatement =
-        serde_json::from_slice(&signed.statement).map_err(|e| EngineError::Statement(e.to_string()))?;
+    let parsed: RequestStatement = signed.says()?;
     let policy = places::policy(ledger)?;
     let release: std::collections::BTreeMap<_, _> =
         ask.release.components().map(|(name, digest)| (name.clone(), digest)).collect();

@@ -12,6 +12,7 @@ fn fake(body: &str, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
             "id": 11, "body": body, "user": account, "author_association": "MEMBER",
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
             "performed_via_github_app": null,
+            "html_url": "https://github.com/acme/web/issues/1#issuecomment-11",
         },
         "repository": {"id": 3, "full_name": "acme/web", "html_url": "https://github.com/acme/web"},
         "sender": account,
@@ -21,29 +22,46 @@ fn fake(body: &str, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
 }
 
 #[test]
-fn attack_09_only_a_fresh_comment_of_a_person_with_the_words_on_a_line_of_their_own_counts() {
+fn attack_09_only_a_fresh_comment_of_a_person_with_the_words_alone_counts() {
     let line = format!("{COMMAND}{CODE}");
     let says = |body: &str| read(&fake(body, |_| {}));
-    let comment = says(&format!("Looks good.\r\n\r\n{line}\r\n")).unwrap();
+    let comment = says(&format!(" {line}\r\n")).unwrap();
     assert_eq!((comment.id, comment.author, comment.login.as_str()), (11, 7, "Ana-Acme"));
-    assert_eq!(comment.code.to_string(), CODE);
-    assert_eq!(says(&format!("{line}\n{line}")).map(|same| same.code), Ok(comment.code));
+    assert_eq!(comment.code().map(|code| code.to_string()), Ok(CODE.to_owned()));
+    assert_eq!(comment.is_where_it_says(), Ok(()));
+    let alone = "write the command alone";
     for (body, why) in [
-        (format!("> {line}"), "no line of it"),
-        (format!("please write {line}"), "no line of it"),
-        (format!("    {line}"), "no line of it"),
-        (format!("```\n{line}\n```"), "no line of it"),
-        (format!("~~~\n{line}"), "no line of it"),
-        (format!("`{line}`"), "no line of it"),
-        (format!("<!--\n{line}\n-->"), "hides text"),
+        (format!("Looks good.\r\n\r\n{line}\r\n"), alone),
+        (format!("do not do this:\n{line}"), alone),
+        (format!("{line}\n{line}"), alone),
+        (format!("{line}\r{line}"), alone),
+        (format!("> {line}"), alone),
+        (format!("> quoted\n{line}"), alone),
+        (format!("please write {line}"), alone),
+        (format!("```\n{line}\n```"), alone),
+        (format!("`{line}`"), alone),
+        (format!("`\n{line}\n`"), alone),
+        (format!("<pre>\n{line}\n</pre>"), alone),
+        (format!("<template>\n{line}\n</template>"), alone),
+        (format!("[text](https://example.com '\n{line}\n')"), alone),
+        (format!("<!--\n{line}\n-->"), alone),
         (format!("{line} unless it breaks"), "is no code"),
-        (format!("{line}\n{COMMAND}{}", CODE.replace('0', "1")), "several codes"),
-        (COMMAND.to_owned(), "no line of it"),
-        ("/sealift approve".to_owned(), "no line of it"),
-        (String::new(), "no line of it"),
+        (format!("{line} <!-- -->"), "is no code"),
+        (COMMAND.to_owned(), alone),
+        ("/sealift approve".to_owned(), alone),
+        (String::new(), alone),
     ] {
-        let refused = says(&body).unwrap_err();
+        let refused = says(&body).unwrap().code().unwrap_err();
         assert!(refused.contains(why), "{body}: {refused}");
+    }
+    for (address, why) in [
+        (serde_json::Value::Null, "no address"),
+        ("https://github.com/eve/web/issues/1#issuecomment-11".into(), "`https://github.com/acme/web/`"),
+        ("https://github.com/acme/website/issues/1".into(), "`https://github.com/acme/web/`"),
+    ] {
+        let elsewhere = read(&fake(&line, |v| v["comment"]["html_url"] = address)).unwrap();
+        let refused = elsewhere.is_where_it_says().unwrap_err();
+        assert!(refused.contains(why), "{refused}");
     }
     type Change = fn(&mut serde_json::Value);
     let changes: [(Change, &str); 12] = [

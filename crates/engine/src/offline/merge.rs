@@ -1,6 +1,7 @@
 //! Taking rollbacks that were made without the log into it.
 
 use sealift_domain::{
+    approval::ActStatement,
     digest::Digest,
     event::Event,
     ledger::Ledger,
@@ -102,6 +103,7 @@ pub async fn merge_bytes(book: &Book, signatures: &dyn Signatures, bytes: &[u8])
     let bad = |why: String| EngineError::BadRecord { key: "in the file".to_owned(), why };
     let record: Record = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
     let said = record.verify(signatures)?;
+    record.signed().says::<ActStatement>().map_err(|why| bad(why.to_string()))?;
     plausible(&*book.ledger().await?, &record, &said)
         .map_err(|why| EngineError::BadRecord { key: record.key.clone(), why })?;
     take(book, &record, &said, bytes).await

@@ -352,7 +352,7 @@ impl Scene {
 }
 
 /// The random part of a statement, where a scene has one.
-const NONCE: &str = "0123456789abcdef";
+const NONCE: &str = "0123456789abcdef0123456789abcdef";
 
 fn wish() -> Wish {
     Wish { environment: environment("production"), named: None, despite_schema: false }
@@ -365,8 +365,12 @@ async fn cut_off_at_every_call_and_run_again_it_comes_to_the_same_end() {
     assert!(matches!(undisturbed.end.unwrap().outcome, Outcome::Verified { .. }));
     let compared = |state: State| State { calls: 0, cut: None, records: BTreeMap::new(), ..state };
     let end = compared(scene.machine.state());
-    assert_eq!(end.live, Some(("offline-0123456789abcdef".into(), 1)));
-    assert_eq!(end.past, [("p1".to_owned(), 1), ("offline-0123456789abcdef".to_owned(), 1)], "the other is forgotten");
+    assert_eq!(end.live, Some(("offline-0123456789abcdef0123456789abcdef".into(), 1)));
+    assert_eq!(
+        end.past,
+        [("p1".to_owned(), 1), ("offline-0123456789abcdef0123456789abcdef".to_owned(), 1)],
+        "the other is forgotten"
+    );
     let calls = scene.machine.state().calls;
     assert!(calls >= 12, "{calls} calls are no rollback");
     for at in 0..calls {
@@ -455,8 +459,8 @@ async fn merging_may_be_cut_off_and_comes_in_once() {
 #[tokio::test]
 async fn what_somebody_went_back_from_is_not_gone_back_to_also_when_the_log_has_that() {
     let scene = Scene::new(&[1, 2, 3]).await;
-    for (nonce, to) in [("0a", 2), ("0b", 1)] {
-        let record = scene.back_once("ana", nonce).await.unwrap();
+    for (nonce, to) in [("0a".repeat(16), 2), ("0b".repeat(16), 1)] {
+        let record = scene.back_once("ana", &nonce).await.unwrap();
         assert_eq!(record.release(), Some(release(to)));
         scene.merge().await.unwrap();
     }
@@ -471,10 +475,10 @@ async fn two_records(scene: &Scene) -> [Vec<u8>; 2] {
     // As on a host that was deployed to under leases of this log.
     let size = scene.stage.book().await.ledger().await.unwrap().size;
     scene.machine.change(|state| state.fence = size);
-    let first = scene.back_once("ana", "0a").await.unwrap();
+    let first = scene.back_once("ana", &"0a".repeat(16)).await.unwrap();
     // The host is settled without the log, so that the files are all there is.
     scene.machine.change(|state| state.merged.extend(std::mem::take(&mut state.records).into_values()));
-    let second = scene.back_once("ana", "0b").await.unwrap();
+    let second = scene.back_once("ana", &"0b".repeat(16)).await.unwrap();
     [first.bytes(), second.bytes()]
 }
 

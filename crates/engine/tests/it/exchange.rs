@@ -18,7 +18,7 @@ use sealift_engine::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    stubs::{NoSignatures, Stage},
+    stubs::{NoSignatures, Stage, nonce},
     waiting::{staged, with_approval},
 };
 
@@ -54,7 +54,7 @@ async fn answered(stage: &Stage, bytes: &[u8]) -> Result<(), EngineError> {
     let id = opened.request.promotion.id;
     let decided = (Verdict::Approve, None);
     let statement =
-        decide::statement(&opened.ledger, id, &"ana".parse().unwrap(), decided, stage.clock.now(), "n".into())?;
+        decide::statement(&opened.ledger, id, &"ana".parse().unwrap(), decided, stage.clock.now(), nonce("n"))?;
     let statement = serde_json::to_vec(&statement).unwrap();
     let answer = exchange::answer(&Signed { statement, signature: b"signature".to_vec() })?;
     let signed = exchange::read_answer(&answer)?;
@@ -86,7 +86,8 @@ async fn attack_09_a_request_that_was_edited_with_its_digest_is_refused_or_signs
     let (stage, id, bytes) = exported().await;
     let other = Digest::of(b"other");
     type Edit<'a> = &'a dyn Fn(&mut Request);
-    let refused: [(Edit<'_>, &str); 10] = [
+    let refused: [(Edit<'_>, &str); 11] = [
+        (&|r| r.promotion.reason = Some("ä".repeat(2001)), "more than 2000 characters"),
         (&|r| r.binding.policy_digest = other, "its policy has another digest"),
         (&|r| r.binding.evidence_digest = other, "its gates and its definition have another digest"),
         (&|r| r.binding.release.values_mut().for_each(|image| image.digest = other), "another than the one"),
@@ -142,6 +143,13 @@ async fn attack_09_a_request_that_was_edited_with_its_digest_is_refused_or_signs
     });
     let told = exchange::open(&words, stage.clock.now()).unwrap().told;
     assert!(told.contains(&exchange::VERDICTS), "{told:?}");
+    // Nothing binds how long it waits and what the log was, so that is no more than told.
+    let elsewhen = resealed(&bytes, |r| {
+        r.checkpoint = "another log\n1\nroot\n".to_owned();
+        r.promotion.reason = Some("ä".repeat(2000));
+    });
+    let told = exchange::open(&elsewhen, stage.clock.now()).unwrap().told;
+    assert!(told.contains(&exchange::LOG), "{told:?}");
     answered(&stage, &words).await.unwrap();
     assert_eq!(stage.run(id).await, Status::Completed);
 }

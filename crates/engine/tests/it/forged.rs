@@ -17,7 +17,7 @@ use sealift_engine::{
 };
 
 use super::{
-    stubs::{NoSignatures, Stage, environment, proof},
+    stubs::{NoSignatures, Stage, environment, nonce, proof},
     waiting::{approve, staged, with_approval},
 };
 
@@ -33,7 +33,7 @@ async fn write(stage: &Stage, id: PromotionId, change: PromotionEvent, evidence:
 async fn statement(stage: &Stage, id: PromotionId) -> ApprovalStatement {
     let ledger = stage.book().await.ledger().await.unwrap();
     let ana = "ana".parse().unwrap();
-    decide::statement(&ledger, id, &ana, (Verdict::Approve, None), stage.clock.now(), "n".into()).unwrap()
+    decide::statement(&ledger, id, &ana, (Verdict::Approve, None), stage.clock.now(), nonce("n")).unwrap()
 }
 
 async fn refused_by_the_audit(stage: &Stage) -> String {

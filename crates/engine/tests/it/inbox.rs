@@ -27,7 +27,7 @@ use sealift_engine::{
 };
 
 use super::{
-    stubs::{NoSignatures, Stage},
+    stubs::{NoSignatures, Stage, nonce},
     waiting::{staged, with_approval},
 };
 
@@ -92,10 +92,10 @@ async fn waiting() -> (Stage, Arc<StubInbox>, PromotionId) {
 }
 
 /// What ana would sign.
-async fn statement(stage: &Stage, id: PromotionId, decision: Verdict, nonce: &str) -> ApprovalStatement {
+async fn statement(stage: &Stage, id: PromotionId, decision: Verdict, what: &str) -> ApprovalStatement {
     let ledger = stage.book().await.ledger().await.unwrap();
     let reason = (decision != Verdict::Approve).then(|| "why".to_owned());
-    decide::statement(&ledger, id, &ana(), (decision, reason), stage.clock.now(), nonce.into()).unwrap()
+    decide::statement(&ledger, id, &ana(), (decision, reason), stage.clock.now(), nonce(what)).unwrap()
 }
 
 fn file(statement: &ApprovalStatement, signature: &str) -> Vec<u8> {
@@ -201,15 +201,15 @@ async fn what_may_count_later_stays() {
 
 #[tokio::test]
 async fn attack_10_who_approves_and_takes_it_back_is_heard_in_that_order() {
-    for nonce in ["a", "b", "c", "d"] {
+    for what in ["a", "b", "c", "d"] {
         let (stage, inbox, id) = waiting().await;
-        let yes = statement(&stage, id, Verdict::Approve, nonce).await;
-        let mut no_longer = ApprovalStatement { decision: Verdict::Revoke, nonce: "back".into(), ..yes.clone() };
+        let yes = statement(&stage, id, Verdict::Approve, what).await;
+        let mut no_longer = ApprovalStatement { decision: Verdict::Revoke, nonce: nonce("back"), ..yes.clone() };
         no_longer.issued_at = Period::from_secs(1).after(yes.issued_at);
         inbox.put(&file(&yes, ANAS)).await.unwrap();
         inbox.put(&file(&no_longer, ANAS)).await.unwrap();
         stage.clock.advance(Period::from_secs(2));
-        assert_eq!(stage.run(id).await, Status::Pending, "{nonce}");
+        assert_eq!(stage.run(id).await, Status::Pending, "{what}");
         assert_eq!((inbox.count(), stage.script.count(Step::Copy)), (0, 0));
     }
 }
@@ -220,7 +220,7 @@ async fn attack_10_an_approval_taken_back_by_hand_in_while_work_goes_on_ends_it_
         let (stage, inbox, id) = waiting().await;
         let yes = statement(&stage, id, Verdict::Approve, "yes").await;
         inbox.put(&file(&yes, ANAS)).await.unwrap();
-        let mut no_longer = ApprovalStatement { decision: Verdict::Revoke, nonce: "back".into(), ..yes.clone() };
+        let mut no_longer = ApprovalStatement { decision: Verdict::Revoke, nonce: nonce("back"), ..yes.clone() };
         no_longer.issued_at = Period::from_secs(1).after(yes.issued_at);
         stage.clock.advance(Period::from_secs(2));
         let (late, place) = (file(&no_longer, ANAS), inbox.clone());
@@ -260,4 +260,68 @@ async fn an_inbox_that_nothing_can_be_removed_from_hinders_nothing() {
     assert!(words.contains("approved") && words.contains("still in the inbox"), "{words}");
     assert_eq!(stage.run(id).await, Status::Completed);
     assert_eq!(inbox.count(), 1);
+}
+
+/// A signed answer as it is handed in where the log can be written.
+fn signed(bytes: Vec<u8>) -> Signed {
+    Signed { statement: bytes, signature: ANAS.as_bytes().to_vec() }
+}
+
+#[tokio::test]
+async fn what_an_audit_could_not_compare_is_not_taken_in() {
+    let (stage, _, id) = waiting().await;
+    let good = statement(&stage, id, Verdict::Approve, "n").await;
+    let bytes = serde_json::to_vec(&good).unwrap();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    let issued = good.issued_at.to_string();
+    let precise = issued.replace('Z', if issued.contains('.') { "0Z" } else { ".000Z" });
+    let spelled = "it is spelled otherwise";
+    let with = |nonce: &str| text.replace(&good.nonce, nonce);
+    let bad = [
+        (text.replace(&issued, &precise), spelled),
+        (text.replace("\":", "\": "), spelled),
+        (format!("{text}\n"), spelled),
+        (text.replacen("{", "{\"reason\":null,", 1), spelled),
+        (text.replace("approve\"", "\\u0061pprove\""), spelled),
+        (with("n"), "32 hexadecimal digits"),
+        (with(&"g".repeat(32)), "32 hexadecimal digits"),
+        (with(&"0".repeat(33)), "32 hexadecimal digits"),
+    ];
+    let book = stage.book().await;
+    let size = book.ledger().await.unwrap().size;
+    for (other, why) in bad {
+        assert_ne!(other, text, "{why}");
+        let refused = decide::accept(&book, &Named, &signed(other.into_bytes())).await.unwrap_err();
+        assert!(refused.to_string().contains(why), "{why}: {refused}");
+    }
+    assert_eq!(book.ledger().await.unwrap().size, size);
+    decide::accept(&book, &Named, &signed(bytes)).await.unwrap();
+    sealift_engine::audit::verify(&book, &Named, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_approval_is_not_signed_before_anybody_asked() {
+    let (stage, _, id) = waiting().await;
+    let book = stage.book().await;
+    let asked = book.ledger().await.unwrap().promotions[&id].requested_at;
+    let mut early = statement(&stage, id, Verdict::Approve, "n").await;
+    let at = |seconds: i64| asked - jiff::SignedDuration::from_secs(seconds);
+    (early.issued_at, early.expires_at) = (at(301), Period::from_secs(600).after(asked));
+    let refused = decide::accept(&book, &Named, &signed(serde_json::to_vec(&early).unwrap())).await.unwrap_err();
+    assert!(refused.to_string().contains("before its promotion was asked for"), "{refused}");
+    // Another clock may be behind.
+    early.issued_at = at(300);
+    decide::accept(&book, &Named, &signed(serde_json::to_vec(&early).unwrap())).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_approvals_of_a_person_are_found_in_the_inbox() {
+    let (stage, inbox, id) = waiting().await;
+    let yes = statement(&stage, id, Verdict::Approve, "yes").await;
+    let theirs = inbox.put(&file(&yes, ANAS)).await.unwrap();
+    inbox.put(&file(&statement(&stage, id, Verdict::Reject, "no").await, ANAS)).await.unwrap();
+    inbox.put(&file(&ApprovalStatement { approver: "eve".parse().unwrap(), ..yes }, ANAS)).await.unwrap();
+    inbox.put(b"garbage").await.unwrap();
+    let found = inbox::approvals_of(inbox.as_ref(), &Named, &ana()).await.unwrap();
+    assert_eq!(found, [(id, theirs)]);
 }

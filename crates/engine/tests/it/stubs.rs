@@ -750,3 +750,9 @@ impl Stage {
 pub(crate) fn proof() -> Proof {
     Proof::Sshsig { key: "ssh-ed25519 AAAA".into(), statement: Digest::of(b"s"), signature: Digest::of(b"g") }
 }
+
+/// 32 hexadecimal digits for each name.
+pub(crate) fn nonce(of: &str) -> String {
+    let digest = Digest::of(of.as_bytes()).to_string();
+    digest.trim_start_matches("sha256:").chars().take(32).collect()
+}

@@ -11,7 +11,7 @@ use sealift_domain::{
 };
 use sealift_engine::{act::Signed, book::Decision, decide, ports::clock::Clock, record};
 
-use super::stubs::{NoSignatures, Stage, environment, policy, proof};
+use super::stubs::{NoSignatures, Stage, environment, nonce, policy, proof};
 
 pub(crate) fn with_approval() -> sealift_domain::policy::Policy {
     let mut policy = policy();
@@ -47,7 +47,7 @@ pub(crate) async fn approve(stage: &Stage, id: sealift_domain::promotion::Promot
         &"ana".parse().unwrap(),
         (Verdict::Approve, None),
         stage.clock.now(),
-        "n".into(),
+        nonce("n"),
     )
     .unwrap();
     let bytes = serde_json::to_vec(&statement).unwrap();
@@ -75,7 +75,7 @@ async fn a_promotion_waits_for_consent_and_goes_on_with_it() {
 async fn revoke(book: &sealift_engine::book::Book, now: jiff::Timestamp, id: PromotionId) -> Result<(), String> {
     let ledger = book.ledger().await.unwrap();
     let decision = (Verdict::Revoke, None);
-    let statement = decide::statement(&ledger, id, &"ana".parse().unwrap(), decision, now, "revokes".into());
+    let statement = decide::statement(&ledger, id, &"ana".parse().unwrap(), decision, now, nonce("revokes"));
     let statement = serde_json::to_vec(&statement.map_err(|error| error.to_string())?).unwrap();
     let signed = Signed { statement, signature: b"signature".to_vec() };
     decide::accept(book, &NoSignatures, &signed).await.map(drop).map_err(|error| error.to_string())
@@ -211,7 +211,7 @@ async fn what_cannot_follow_is_never_written() {
         &"ana".parse().unwrap(),
         (Verdict::Approve, None),
         stage.clock.now(),
-        "n".into(),
+        nonce("n"),
     )
     .unwrap();
     statement.promotion.0 += 1;

@@ -3,6 +3,7 @@
 mod import;
 mod offline;
 mod shown;
+mod take_back;
 
 use std::{
     ffi::OsString,
@@ -142,8 +143,14 @@ async fn online(shell: &Shell, global: &Global, promotion: Option<PromotionId>, 
         Decision::Revoke | Decision::Reject => session.accepted_policy(shell).await.map_err(one)?,
         Decision::Approve => session.same_policy().await.map_err(one)?,
     };
-    let ledger = session.ledger().await.map_err(one)?;
     let identity = identity::require(shell, &policy, identity.as_deref()).map_err(one)?;
+    if decision == Decision::Revoke
+        && let Some(exit) =
+            take_back::from_inbox(shell, global, &session, (&identity.person, promotion)).await.map_err(one)?
+    {
+        return Ok(exit);
+    }
+    let ledger = session.ledger().await.map_err(one)?;
     let id = match promotion {
         Some(id) => id,
         None => the_one(&ledger, decision, Some(&identity.person)).map_err(one)?,

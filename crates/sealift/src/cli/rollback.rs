@@ -34,7 +34,7 @@ pub struct Args {
     /// With `--offline`: start the release although nobody knows that it works on the database. You sign that.
     #[arg(long, requires = "offline")]
     despite_schema: bool,
-    /// With `--offline`: where to write the record, beside the host's own.
+    /// With `--offline`: where to write the record at the end, beside the host's own; nothing may have that name yet.
     #[arg(long, requires = "offline", value_name = "FILE")]
     record: Option<PathBuf>,
     #[command(flatten)]

@@ -29,6 +29,7 @@ fn fake(body: &str, number: u64) -> Value {
         "comment": {
             "id": number, "body": body, "user": account, "created_at": now, "updated_at": now,
             "author_association": "MEMBER", "performed_via_github_app": null,
+            "html_url": format!("https://github.com/acme/hello/pull/1#issuecomment-{number}"),
         },
         "repository": {"id": 3, "full_name": "acme/hello", "html_url": "https://github.com/acme/hello"},
         "sender": account,
@@ -47,7 +48,7 @@ fn a_comment_with_the_code_approves_once_and_is_called_what_it_is() {
     place.run(&["status"]).ends(0).says(&words);
     place.run(&["promote", "--to", "production"]).ends(5).says(&words).says("GitHub's word alone");
     place.run(&["request", "export"]).ends(0).says(&words);
-    let delivery = fake(&format!("Fine with me.\r\n\r\n{words}\r\n"), 11);
+    let delivery = fake(&format!("{words}\r\n"), 11);
     import(&place, &delivery).ends(0).says("approved by ana").says("could have made it up");
     let size = place.audited();
     import(&place, &delivery).ends(0).says("which the log had already");
@@ -64,7 +65,7 @@ fn attack_09_a_comment_that_is_not_the_persons_own_fresh_word_does_not_count() {
     let other = words.replace(|c: char| c.is_ascii_digit(), "Z");
     type Change = fn(&mut Value);
     let same: Change = |_| {};
-    let cases: [(String, Change, &str); 10] = [
+    let cases: [(String, Change, &str); 12] = [
         (words.clone(), |v| v["action"] = "edited".into(), "it was edited"),
         (words.clone(), |v| v["comment"]["updated_at"] = "2999-01-01T00:00:00Z".into(), "edited since"),
         (words.clone(), |v| v["comment"]["user"]["type"] = "Bot".into(), "no person's own account"),
@@ -72,12 +73,21 @@ fn attack_09_a_comment_that_is_not_the_persons_own_fresh_word_does_not_count() {
         (words.clone(), |v| v["repository"]["full_name"] = "acme/x".into(), "not on github.com"),
         (
             words.clone(),
-            |v| v["repository"] = json!({"full_name": "eve/hello", "html_url": "https://github.com/eve/hello"}),
-            "it is in eve/hello",
+            |v| {
+                v["repository"] = json!({"full_name": "eve/hello", "html_url": "https://github.com/eve/hello"});
+                v["comment"]["html_url"] = "https://github.com/eve/hello/pull/1#issuecomment-1".into();
+            },
+            "expected acme/hello, the source of hello; found eve/hello",
         ),
+        (
+            words.clone(),
+            |v| v["comment"]["html_url"] = "https://github.com/eve/hello/pull/1#issuecomment-1".into(),
+            "one in its repository begins with",
+        ),
+        (format!("do not do this:\n{words}"), same, "write the command alone"),
         (other, same, "is that of no promotion that waits"),
-        (format!("> {words}"), same, "no line of it"),
-        (format!("LGTM {words}"), same, "no line of it"),
+        (format!("> {words}"), same, "write the command alone"),
+        (format!("LGTM {words}"), same, "write the command alone"),
         (
             words.clone(),
             |v| {

@@ -36,6 +36,7 @@ impl Machine {
     /// Approves the request of a place on this machine, and brings the answer back.
     fn answers(&self, place: &Place, request: &str, answer: &str) -> Ran {
         Self::carry(&place.path(request), &self.path("request.json"));
+        drop(std::fs::remove_file(self.path("answer.json")));
         let ran = self.run(place, &["approve", "request.json", "--identity", "key", "--out", "answer.json"]);
         if ran.code == Some(0) {
             Self::carry(&self.path("answer.json"), &place.path(answer));
@@ -146,6 +147,27 @@ fn attack_09_an_edited_request_and_a_key_that_may_not_approve_sign_nothing() {
     ana.run(&place, &["approve", "nowhere.json", "--identity", "key"]).ends(2).says("neither the number");
     assert!(!place.path("answer.json").exists());
     place.run(&["approve", "17", "--out", "x"]).ends(2).says("E0002");
+}
+
+#[test]
+fn what_is_written_replaces_nothing() {
+    let (place, id) = exported();
+    let ana = Machine::of(&place, "ana");
+    Machine::carry(&place.path("request.json"), &ana.path("request.json"));
+    let key = std::fs::read(ana.path("key")).unwrap();
+    for name in ["key", "request.json"] {
+        let ran = ana.run(&place, &["approve", "request.json", "--identity", "key", "--out", name]);
+        ran.ends(2).says("E0101").says("exists already").says("nothing was overwritten");
+    }
+    let rejects = ["reject", "request.json", "--reason", "no", "--identity", "key", "--out", "key"];
+    ana.run(&place, &rejects).ends(2).says("exists already");
+    assert_eq!(std::fs::read(ana.path("key")).unwrap(), key);
+    let nowhere = ["approve", "request.json", "--identity", "key", "--out", "missing/answer.json"];
+    ana.run(&place, &nowhere).ends(2).says("E0101");
+    assert!(!ana.path("missing").exists());
+    let id = id.to_string();
+    place.run(&["request", "export", &id, "--out", "request.json"]).ends(2).says("exists already");
+    place.run(&["request", "export", &id, "--out", "sealift.yaml"]).ends(2).says("exists already");
 }
 
 #[test]

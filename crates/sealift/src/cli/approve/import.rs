@@ -34,7 +34,7 @@ pub(super) struct Args {
     answers: Vec<PathBuf>,
     /// What GitHub's webhook `issue_comment` delivered; in GitHub Actions, `$GITHUB_EVENT_PATH`.
     ///
-    /// The comment says `/sealift approve CODE` on a line of its own. It rests on GitHub's word alone, and counts only where
+    /// The comment says `/sealift approve CODE` and nothing else. It rests on GitHub's word alone, and counts only where
     /// the rule lists `github-comment` under `accepts`.
     #[arg(long, value_name = "FILE", conflicts_with = "answers")]
     comment: Option<PathBuf>,

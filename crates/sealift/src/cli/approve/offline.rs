@@ -80,10 +80,11 @@ fn sign(
         shell.tell(&shown::what_is_signed(ledger, &statement, &definitions, &told(opened, differs), &style));
     }
     consents(shell, global, (id, decision), (yes, differs))?;
+    let out = out.unwrap_or_else(|| PathBuf::from(format!("answer-{id}-{}.json", identity.person)));
+    files::free(shell, &out)?;
     let bytes = serde_json::to_vec(&statement).unwrap_or_default();
     let signature = identity.sign(APPROVAL_NAMESPACE, &bytes)?;
     let answer = exchange::answer(&Signed { statement: bytes, signature }).map_err(failure::of_engine)?;
-    let out = out.unwrap_or_else(|| PathBuf::from(format!("answer-{id}-{}.json", identity.person)));
     files::write(shell, &out, &answer)?;
     if out == Path::new("-") {
         return Ok(Exit::Ok);
@@ -126,7 +127,7 @@ fn told(opened: &Opened, differs: &[String]) -> Vec<Line> {
     )];
     let mut note = opened.request.checkpoint.lines();
     if let (Some(origin), Some(size), Some(root)) = (note.next(), note.next(), note.next()) {
-        lines.push(("log", format!("{origin} had {size} entries, root {root}, when this was exported")));
+        lines.push(("", format!("of the log: {origin} had {size} entries, root {root}, when this was exported")));
     }
     if !differs.is_empty() {
         lines.push(("WARNING", "the policy of the request is another than sealift.yaml here has:".to_owned()));

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::Config,
     diagnostic::{Diagnostic, catalogue::Exit},
-    failure, identity, private,
+    failure, files, identity, private,
     session::{configuration, named_in},
     shell::Shell,
     wiring,
@@ -91,6 +91,7 @@ impl Here<'_> {
 
     async fn run(&self) -> Result<Exit, Diagnostic> {
         let environment = &self.asked.environment;
+        self.asked.record.as_deref().map_or(Ok(()), |path| files::free(self.shell, path))?;
         let driver = self.world.driver(environment).map_err(failure::of_engine)?.as_ref();
         let host = driver.offline().ok_or_else(|| {
             let what = format!("the driver `{}` keeps no journal on its host that could be gone back by", driver.kind());
@@ -114,9 +115,10 @@ impl Here<'_> {
             Some(open) => open,
             None => self.begin(&site, &person).await?,
         };
-        let file = self.keep_here(&record);
-        let (_, record) = offline::go_on(&site, kept, record).await.map_err(|e| self.broken_off(e))?;
         self.keep_here(&record);
+        let (_, record) = offline::go_on(&site, kept, record).await.map_err(|e| self.broken_off(e))?;
+        let here = self.keep_here(&record);
+        let file = self.keep_there(&record).or(here);
         self.conclude(&record, file.as_deref())
     }
 
@@ -182,12 +184,21 @@ impl Here<'_> {
         offline::begin(site, chosen, signed).await.map_err(failure::of_engine)
     }
 
+    /// Writes the record where `--record` says, once it is whole. Returns where.
+    fn keep_there(&self, record: &Record) -> Option<PathBuf> {
+        let path = self.asked.record.as_deref()?;
+        match files::write(self.shell, path, &record.bytes()) {
+            Ok(()) => Some(path.to_owned()),
+            Err(diagnostic) => {
+                self.shell.tell(&format!("warning: the record is not where `--record` says: {}\n", diagnostic.title));
+                None
+            }
+        }
+    }
+
     /// Writes the record to a file of its own, so that whoever made it has it too. Returns where.
     fn keep_here(&self, record: &Record) -> Option<PathBuf> {
-        let path = match &self.asked.record {
-            Some(path) => self.shell.resolve(path),
-            None => self.config.directory.join(".sealift/offline").join(format!("{}.json", record.key)),
-        };
+        let path = self.config.directory.join(".sealift/offline").join(format!("{}.json", record.key));
         match write(&path, &record.bytes()) {
             Ok(()) => Some(path),
             Err(error) => {

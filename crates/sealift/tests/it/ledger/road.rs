@@ -88,6 +88,25 @@ fn a_job_of_staging_does_not_deploy_to_production() {
 }
 
 #[test]
+fn consent_that_waits_in_the_inbox_can_be_taken_back() {
+    if !is_complete("ledger::inbox", Transport::Ssh) {
+        return;
+    }
+    let team = Team::start(Transport::Ssh);
+    team.build("1.0.0");
+    team.to_staging();
+    let id = team.request();
+    team.approve();
+    let ana = team.key("ana");
+    let takes_back = || team.runner(Secrets::Push).run(&["approve", "--revoke", "--identity", &ana]);
+    takes_back().ends(0).says("removed from the inbox").says(&format!("promotion {id}"));
+    takes_back().ends(2).says("E0403");
+    team.job("production").run(&["promote", "--to", "production"]).ends(5);
+    assert_eq!(team.place.answers("production"), None);
+    team.audited();
+}
+
+#[test]
 fn large_evidence_lies_in_the_registry_and_its_digest_on_the_branch() {
     if !is_complete("ledger::large", Transport::Ssh) {
         return;
