@@ -41,9 +41,9 @@ bench-evidence: ## What judging a release with all gates takes, beside the least
 bench-ledger: ## What the log on a branch costs, beside plain git on the same repository; ARGS=--quick
 	@cargo bench --quiet -p sealift-store --bench branch -- $(ARGS)
 
-chaos: ## The long forms: every kill point, 10,000 requests, a release that dies after a minute, 10,000 edits of a log
+chaos: ## The long forms: every kill point and every push, 10,000 requests, a release that dies after a minute, 10,000 edits of a log
 	@scripts/setup test
-	@SEALIFT_LONG=1 SEALIFT_REQUIRE_REAL=1 scripts/with-engine cargo test -p sealift --test it -- --nocapture workflow::kill workflow::traffic
+	@SEALIFT_LONG=1 SEALIFT_REQUIRE_REAL=1 scripts/with-engine cargo test -p sealift --test it -- --nocapture workflow::kill workflow::traffic ledger::broken
 	@SEALIFT_LONG=1 cargo test -p sealift-store --test tamper
 
 fmt: ## Format

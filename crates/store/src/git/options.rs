@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How a log in git is reached, and where what was read of it is kept.
 #[derive(Clone)]
 pub struct GitOptions {
-    /// The program `git`, 2.31 or newer.
+    /// The program `git`, 2.36 or newer.
     pub program: OsString,
     /// A token for `https`; without one, git logs in as it is set up on this machine.
     pub token: Option<Token>,
