@@ -56,7 +56,8 @@ pub(super) fn of(shell: &Shell, config: &Config, git: &GitStore) -> Result<(Remo
     let variables = FOR_GIT.iter().filter_map(|name| Some((OsString::from(name), shell.variable(name)?.into())));
     let options = GitOptions {
         token,
-        checkpoint: shell.variable(CHECKPOINT_VARIABLE).map(|text| checkpoint(&text)).transpose()?,
+        // Set and empty is a secret or a variable that was forgotten, and must not read as "compare with nothing".
+        checkpoint: shell.variables.get(CHECKPOINT_VARIABLE).map(|text| checkpoint(text)).transpose()?,
         environment: variables.collect(),
         large: large.transpose()?,
         ..GitOptions::new(cache(shell)?)
