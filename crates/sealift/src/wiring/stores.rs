@@ -6,7 +6,10 @@ use std::{
 };
 
 use sealift_domain::digest::Digest;
-use sealift_engine::ports::{inbox::Inbox, log::Log};
+use sealift_engine::ports::{
+    inbox::Inbox,
+    log::{Log, LogError},
+};
 use sealift_store::{
     copy::Commits,
     git::GitLog,
@@ -230,8 +233,12 @@ pub async fn destination(shell: &Shell, config: &Config, to: &Store, from: &Open
         }
         Store::Git(git) => {
             let (remote, options) = git_remote::of(shell, config, git)?;
-            if let Ok(log) = GitLog::open(remote.clone(), options.clone(), keys()?).await {
-                return Ok(Opened::Git(Arc::new(log)));
+            match GitLog::open(remote.clone(), options.clone(), keys()?).await {
+                Ok(log) => return Ok(Opened::Git(Arc::new(log))),
+                // The branch is not there yet; if that was not why, making it says so.
+                Err(LogError::Unreachable { .. }) => {}
+                Err(error @ LogError::Tampered { .. }) => return Err(failure::foreign_copy(&error, to)),
+                Err(error) => return Err(failed(error)),
             }
             let first = from.commits().first().await.map_err(failed)?;
             let log = GitLog::create_copy(remote, options, keys()?, &first).await.map_err(failed)?;
