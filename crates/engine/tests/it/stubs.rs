@@ -1,6 +1,9 @@
 //! A scripted world. These are stubs, and called so: the real adapters are tested in their own crates and together in the
 //! program's tests. Here they let any step fail at will.
 
+mod host;
+mod registry;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -10,16 +13,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use sealift_domain::{
     approval::Proof,
-    check::{AvailabilityCheck, Check},
     digest::Digest,
     event::Holder,
     evidence::{Evidence, Form, Trust},
-    image::{Image, PlatformImage},
     name::{ComponentName, EnvironmentName},
     notice::NoticeKind,
     personal::Salt,
@@ -30,7 +29,6 @@ use sealift_domain::{
     reference::{Pinned, Repository, Tag},
     release::Release,
     signature::PublicKey,
-    undo::Observed,
 };
 use sealift_engine::{
     book::{Book, Trust as BookTrust},
@@ -39,18 +37,13 @@ use sealift_engine::{
     ports::{
         attest::{Attestor, Opened, Signed},
         clock::{Clock, Entropy},
-        copy::{Copied, CopyObserver, CopyPlan, CopyRequest, CopyTally},
-        driver::{Candidate, Deployment, Driver, DriverError, DriverErrorKind, DriverObserver, Prepared, Usage},
+        driver::{Candidate, Driver},
         evidence::{EvidenceReader, Found},
         host::Host,
         inbox::Inbox,
         log::{AuditReport, Head, Log, LogError, NewLeaf},
         notifier::{Delivery, Notifier, NotifyError},
-        probe::{Availability, CheckContext, CheckResult, LogSource, Prober, Watch},
-        registry::{
-            Detached, NewReferrer, RawManifest, Referrer, Registry, RegistryError, RegistryErrorKind, StoredEvidence,
-            TagMode,
-        },
+        registry::{NewReferrer, RegistryErrorKind},
         signature::Signatures,
         source::{SourceError, Sources},
     },
@@ -60,6 +53,10 @@ use sealift_engine::{
     world::World,
 };
 use sealift_store::{key::SigningKey, sqlite::SqliteLog};
+
+use host::{StubDriver, StubProber};
+use registry::StubRegistry;
+pub(crate) use registry::artifact_says;
 
 /// What the stubs share: what fails, what was done, what is so.
 #[derive(Default)]
@@ -163,30 +160,6 @@ impl Host for StubHost {
     }
 }
 
-struct StubRegistry(Arc<Script>);
-
-impl StubRegistry {
-    fn answers(&self) -> Result<(), RegistryError> {
-        match *self.0.registry.lock().unwrap() {
-            Some(kind) => Err(registry_error(kind)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The manifest of what is attached, as far as anybody reads it.
-fn attached_manifest(artifact: &NewReferrer) -> Bytes {
-    let layer = serde_json::json!({
-        "mediaType": artifact.media_type, "digest": Digest::of(&artifact.bytes), "size": artifact.bytes.len(),
-    });
-    serde_json::json!({"layers": [layer], "annotations": artifact.annotations}).to_string().into()
-}
-
-/// Whether the statement in an artifact of [`StubAttestor`] has this text.
-pub(crate) fn artifact_says(artifact: &NewReferrer, text: &str) -> bool {
-    String::from_utf8_lossy(&artifact.bytes).contains(text)
-}
-
 /// A public key by a name.
 pub(crate) fn key(name: &str) -> PublicKey {
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{name}\n-----END PUBLIC KEY-----\n");
@@ -221,258 +194,6 @@ impl Attestor for StubAttestor {
         let key = key.cloned().ok_or_else(|| "it is signed by none of the keys".to_owned())?;
         let statement = read[0]["statement"].as_str().unwrap().as_bytes().to_vec();
         Ok(Opened { statement, envelope: read[0].to_string().into(), key })
-    }
-}
-
-fn registry_error(kind: RegistryErrorKind) -> RegistryError {
-    RegistryError { kind, message: "the script says so".into() }
-}
-
-#[async_trait]
-impl Registry for StubRegistry {
-    async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, RegistryError> {
-        self.answers()?;
-        Ok(self.0.tags.lock().unwrap().get(&(repository.clone(), tag.clone())).copied())
-    }
-
-    async fn manifest(&self, image: &Pinned) -> Result<RawManifest, RegistryError> {
-        let attached = self.0.attached.lock().unwrap();
-        let found = attached.iter().find(|(_, manifest, _)| *manifest == image.digest);
-        let bytes = found.map(|(_, _, artifact)| attached_manifest(artifact)).unwrap_or_default();
-        Ok(RawManifest { bytes, media_type: String::new(), digest: image.digest })
-    }
-
-    async fn blob(
-        &self,
-        _: &Repository,
-        digest: Digest,
-        _: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes, RegistryError>>, RegistryError> {
-        let attached = self.0.attached.lock().unwrap();
-        let found = attached.iter().map(|(_, _, artifact)| artifact.bytes.clone());
-        let found = found.into_iter().find(|bytes| Digest::of(bytes) == digest);
-        Ok(futures_util::stream::iter(found.map(Ok)).boxed())
-    }
-
-    async fn attach(&self, subject: &Pinned, artifact: &NewReferrer) -> Result<Digest, RegistryError> {
-        let verified = artifact_says(artifact, "VERIFIED_IN_");
-        let failed = self.0.step(if verified { Step::AttestVerified } else { Step::Admit }, "");
-        self.answers()?;
-        let manifest = Digest::of(&attached_manifest(artifact));
-        // It may have arrived although the answer was lost.
-        self.0.attached.lock().unwrap().push((subject.clone(), manifest, artifact.clone()));
-        if failed { Err(registry_error(RegistryErrorKind::Denied)) } else { Ok(manifest) }
-    }
-
-    async fn detach(&self, subject: &Pinned, manifest: Digest) -> Result<Detached, RegistryError> {
-        if self.0.step(Step::WithdrawAdmission, "") {
-            return Err(registry_error(RegistryErrorKind::Unsupported));
-        }
-        self.0.attached.lock().unwrap().retain(|(place, digest, _)| place != subject || *digest != manifest);
-        Ok(Detached::Removed)
-    }
-
-    async fn add_envelope(&self, subject: &Pinned, envelope: &[u8], _: &str) -> Result<(), RegistryError> {
-        self.0.envelopes.lock().unwrap().insert((subject.clone(), Digest::of(envelope)));
-        Ok(())
-    }
-
-    async fn drop_envelope(&self, subject: &Pinned, envelope: Digest) -> Result<(), RegistryError> {
-        self.0.envelopes.lock().unwrap().remove(&(subject.clone(), envelope));
-        Ok(())
-    }
-
-    async fn evidence(&self, _: &Pinned, _: &[Digest]) -> Result<Vec<StoredEvidence>, RegistryError> {
-        Ok(Vec::new())
-    }
-
-    async fn referrers(&self, image: &Pinned) -> Result<Vec<Referrer>, RegistryError> {
-        self.answers()?;
-        let attached = self.0.attached.lock().unwrap();
-        let here = attached.iter().filter(|(place, ..)| place == image);
-        Ok(here.map(|(_, digest, a)| Referrer { digest: *digest, artifact_type: a.artifact_type.clone() }).collect())
-    }
-
-    async fn inspect(&self, image: &Pinned) -> Result<Image, RegistryError> {
-        self.answers()?;
-        let platform = PlatformImage {
-            platform: "linux/amd64".into(),
-            digest: image.digest,
-            config: None,
-            compressed_bytes: 10,
-            layers: 1,
-            missing: Vec::new(),
-            labels: BTreeMap::new(),
-            created: None,
-        };
-        let (media_type, annotations) = ("m".to_owned(), BTreeMap::new());
-        Ok(Image { digest: image.digest, media_type, platforms: vec![platform], annotations })
-    }
-
-    async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, RegistryError> {
-        let tags = self.0.tags.lock().unwrap();
-        Ok(tags.keys().filter(|(place, _)| place == repository).map(|(_, tag)| tag.clone()).collect())
-    }
-
-    async fn plan_copy(&self, _: &CopyRequest) -> Result<CopyPlan, RegistryError> {
-        Ok(CopyPlan::default())
-    }
-
-    async fn copy(&self, request: &CopyRequest, _: &dyn CopyObserver) -> Result<Copied, RegistryError> {
-        let failed = self.0.step(Step::Copy, "");
-        self.answers()?;
-        match request.from.digest.filter(|_| !failed) {
-            Some(digest) => Ok(Copied { digest, tally: CopyTally::default() }),
-            None => Err(registry_error(RegistryErrorKind::Transient)),
-        }
-    }
-
-    async fn tag(&self, image: &Pinned, tag: &Tag, mode: TagMode) -> Result<(), RegistryError> {
-        let undoing = self.0.count(Step::Restore) > 0;
-        let step = match mode {
-            TagMode::Immutable => Step::TagImmutable,
-            TagMode::Moving if undoing => Step::RestoreTags,
-            TagMode::Moving => Step::MoveTags,
-        };
-        let failed = self.0.step(step, "");
-        self.answers()?;
-        // A tag may have been written although the answer was lost.
-        if !failed || step == Step::MoveTags {
-            self.0.tags.lock().unwrap().insert((image.repository.clone(), tag.clone()), image.digest);
-        }
-        if failed { Err(registry_error(RegistryErrorKind::Denied)) } else { Ok(()) }
-    }
-
-    async fn untag(&self, repository: &Repository, tag: &Tag) -> Result<(), RegistryError> {
-        if self.0.step(Step::RestoreTags, "") {
-            return Err(registry_error(RegistryErrorKind::Denied));
-        }
-        self.0.tags.lock().unwrap().remove(&(repository.clone(), tag.clone()));
-        Ok(())
-    }
-}
-
-struct StubDriver(Arc<Script>);
-
-impl StubDriver {
-    fn done(&self, step: Step, key: &str, kind: DriverErrorKind) -> Result<(), DriverError> {
-        if self.0.step(step, key) {
-            return Err(DriverError { kind, message: "the script says so".into(), output: b"last words".to_vec() });
-        }
-        Ok(())
-    }
-
-    fn pulled(&self, bytes: u64) -> Prepared {
-        Prepared { pulled_bytes: self.0.metered.lock().unwrap().then_some(bytes) }
-    }
-
-    fn running(&self) -> Observed {
-        match self.0.live.lock().unwrap().clone() {
-            Some((release, definition)) => Observed::Running { release, definition: Some(definition) },
-            None => Observed::Nothing,
-        }
-    }
-}
-
-#[async_trait]
-impl Driver for StubDriver {
-    fn kind(&self) -> &'static str {
-        "stub"
-    }
-
-    fn definition(&self) -> Result<Vec<u8>, DriverError> {
-        Ok(b"definition".to_vec())
-    }
-
-    async fn observe(&self) -> Result<Observed, DriverError> {
-        let step = if self.0.count(Step::Restore) > 0 { Step::ConfirmRestored } else { Step::RecordUndo };
-        self.done(step, "", DriverErrorKind::Unreachable)?;
-        Ok(self.running())
-    }
-
-    async fn has(&self, _: &Pinned) -> Result<bool, DriverError> {
-        Ok(*self.0.has_images.lock().unwrap())
-    }
-
-    async fn migrate(&self, d: &Deployment, argv: &[String], _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
-        assert_eq!(argv, ["migrate"]);
-        self.done(Step::Migrate, &d.key, DriverErrorKind::Migrate)?;
-        Ok(self.pulled(1000))
-    }
-
-    async fn prepare(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Prepared, DriverError> {
-        let done = self.done(Step::Prepare, &d.key, DriverErrorKind::Unhealthy);
-        tokio::task::yield_now().await;
-        done.map(|()| self.pulled(7))
-    }
-
-    async fn switch(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<Observed, DriverError> {
-        let failed = self.done(Step::Switch, &d.key, DriverErrorKind::Switch);
-        // Traffic may have moved although the answer was lost.
-        *self.0.live.lock().unwrap() = Some((d.release().unwrap(), Digest::of(&d.definition)));
-        failed?;
-        Ok(self.running())
-    }
-
-    async fn restore(
-        &self,
-        failed: &Deployment,
-        previous: Option<&Deployment>,
-        _: &dyn DriverObserver,
-    ) -> Result<Observed, DriverError> {
-        self.done(Step::Restore, &failed.key, DriverErrorKind::Start)?;
-        *self.0.live.lock().unwrap() = previous.map(|d| (d.release().unwrap(), Digest::of(&d.definition)));
-        Ok(self.running())
-    }
-
-    async fn retire(&self, d: &Deployment, _: u32, _: &dyn DriverObserver) -> Result<(), DriverError> {
-        self.done(Step::Retire, &d.key, DriverErrorKind::Unreachable)
-    }
-
-    async fn discard(&self, d: &Deployment, _: &dyn DriverObserver) -> Result<(), DriverError> {
-        self.done(Step::Discard, &d.key, DriverErrorKind::Unreachable)
-    }
-
-    async fn logs(&self, _: &Deployment, _: usize) -> Result<Vec<u8>, DriverError> {
-        Ok(b"the log".to_vec())
-    }
-
-    fn candidate(&self) -> Candidate {
-        self.0.candidate.lock().unwrap().unwrap_or(Candidate::Beside)
-    }
-
-    async fn usage(&self) -> Option<Usage> {
-        let done = self.0.done.lock().unwrap().len() as u64;
-        self.0.metered.lock().unwrap().then_some(Usage { cpu_ms: done * 10, memory_bytes: done })
-    }
-}
-
-struct StubProber(Arc<Script>);
-
-#[async_trait]
-impl Prober for StubProber {
-    async fn run(&self, _: &Check, _: &CheckContext, _: &dyn LogSource) -> CheckResult {
-        let step = if self.0.count(Step::Restore) > 0 { Step::ConfirmRestored } else { Step::Verify };
-        let passed = !self.0.step(step, "");
-        let found = if passed { "200" } else { "503" };
-        CheckResult { check: "http".into(), passed, found: found.into(), output: b"503".to_vec() }
-    }
-
-    async fn watch(&self, _: &AvailabilityCheck, _: &CheckContext) -> Result<Box<dyn Watch>, String> {
-        Ok(Box::new(StubWatch))
-    }
-}
-
-struct StubWatch;
-
-#[async_trait]
-impl Watch for StubWatch {
-    fn so_far(&self) -> Availability {
-        Availability { requests: 50, failed: 0, retried: 0, longest_gap_ms: 20 }
-    }
-
-    async fn stop(self: Box<Self>) -> Availability {
-        self.so_far()
     }
 }
 
