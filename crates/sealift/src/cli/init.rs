@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
     let files = KeyFiles::of(&config);
     // Before the first key is there.
     ignore_state(&config).map_err(one)?;
-    let (store, key_made) = log(shell, &config, told.is_empty()).await.map_err(one)?;
+    let store = log(shell, &config, told.is_empty()).await.map_err(one)?;
     let entropy = Arc::new(SystemEntropy);
     let trust = wiring::trust(shell, &config).map_err(one)?;
     let (log, clock) = (store.log(), Arc::new(SystemClock));
@@ -108,7 +108,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
         shell.print(&format!("{value}\n"));
         return Ok(Exit::Ok);
     }
-    told.extend(made(&config, &files, key_made).map_err(one)?);
+    told.extend(made(&config, &files, shell.variable(KEY_VARIABLE).is_none()).map_err(one)?);
     told.push("policy  accepted on first use; changes need `sealift policy accept`".to_owned());
     for (name, environment) in &config.policy.environments {
         if environment.from.is_some() && environment.approval.is_none() {
@@ -122,7 +122,7 @@ pub(super) async fn run(args: Args, global: &Global, shell: &Shell) -> Ends {
 }
 
 /// Makes the log. One that an earlier `init` has begun and not ended, for instance because the network broke off, is taken up.
-async fn log(shell: &Shell, config: &Config, untouched: bool) -> Result<(Opened, bool), Diagnostic> {
+async fn log(shell: &Shell, config: &Config, untouched: bool) -> Result<Opened, Diagnostic> {
     let begun = match &config.store {
         Store::Sqlite(path) => config.directory.join(path).exists(),
         Store::Git(_) => false,
@@ -132,10 +132,8 @@ async fn log(shell: &Shell, config: &Config, untouched: bool) -> Result<(Opened,
     }
     match stores::create(shell, config, &origin(&config.policy.app)).await {
         Ok(made) => Ok(made),
-        Err(error) => match stores::open(shell, config).await {
-            Ok(store) => Ok((store, shell.variable(KEY_VARIABLE).is_none())),
-            Err(_) => Err(error),
-        },
+        // Where there is nothing to take up, why it could not be made is what matters.
+        Err(error) => stores::open(shell, config).await.map_err(|_| error),
     }
 }
 
@@ -152,7 +150,7 @@ fn beside(config: &Config, path: &Path) -> String {
 }
 
 /// What was made, and where its keys belong.
-fn made(config: &Config, files: &KeyFiles, key_made: bool) -> Result<Vec<String>, Diagnostic> {
+fn made(config: &Config, files: &KeyFiles, key_here: bool) -> Result<Vec<String>, Diagnostic> {
     let (private, public) = (beside(config, &files.private), beside(config, &files.public));
     let Store::Git(git) = &config.store else {
         let mut told = vec![format!("created {} and its key", config.store), format!("public  {public}")];
@@ -162,11 +160,11 @@ fn made(config: &Config, files: &KeyFiles, key_made: bool) -> Result<Vec<String>
         return Ok(told);
     };
     let mut told = vec![format!("created {}", config.store)];
-    if key_made {
+    if key_here {
         told.push(format!("private {private}: a secret of the repository, `gh secret set {KEY_VARIABLE} < {private}`"));
         told.push(format!("public  {public}"));
     }
-    if git.key.is_none() && key_made {
+    if git.key.is_none() && key_here {
         let text = std::fs::read_to_string(&files.public);
         let text = text.map_err(|error| failure::file("read", &files.public, &error))?;
         told.push("add     to sealift.yaml, so that whoever only reads knows whose log it is:".to_owned());

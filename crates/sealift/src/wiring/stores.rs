@@ -150,21 +150,17 @@ impl KeyFiles {
 
 /// Opens the log of a configuration: to write where its private key is at hand, else to read.
 pub async fn open(shell: &Shell, config: &Config) -> Result<Opened, Diagnostic> {
-    let files = KeyFiles::of(config);
     match &config.store {
         Store::Sqlite(path) => {
             let path = config.directory.join(path);
             if !path.exists() {
                 return Err(failure::no_log(&config.store));
             }
-            let keys = match files.secret(shell)? {
-                Some(key) => Keyring::writer(key),
-                None => Keyring::reader(files.verifier()?),
-            };
+            let keys = keyring(shell, config)?;
             Ok(Opened::Sqlite(Arc::new(SqliteLog::open(&path, keys).map_err(|error| failure::of_log(&error))?)))
         }
         Store::Git(git) => {
-            let keys = branch_keys(shell, &files, git)?;
+            let keys = keyring(shell, config)?;
             let (remote, options) = git_remote::of(shell, config, git)?;
             let log = GitLog::open(remote, options, keys).await.map_err(|error| failure::of_log(&error))?;
             Ok(Opened::Git(Arc::new(log)))
@@ -172,11 +168,21 @@ pub async fn open(shell: &Shell, config: &Config) -> Result<Opened, Diagnostic> 
     }
 }
 
+/// The keys of the log of a configuration: the private one where it is at hand.
+fn keyring(shell: &Shell, config: &Config) -> Result<Keyring, Diagnostic> {
+    let files = KeyFiles::of(config);
+    match (&config.store, files.secret(shell)?) {
+        (Store::Git(git), secret) => branch_keys(secret, &files, git),
+        (Store::Sqlite(_), Some(key)) => Ok(Keyring::writer(key)),
+        (Store::Sqlite(_), None) => Ok(Keyring::reader(files.verifier()?)),
+    }
+}
+
 /// With which keys a branch is opened. Where the configuration names the public key, a private one must belong to it.
-fn branch_keys(shell: &Shell, files: &KeyFiles, git: &GitStore) -> Result<Keyring, Diagnostic> {
+fn branch_keys(secret: Option<SigningKey>, files: &KeyFiles, git: &GitStore) -> Result<Keyring, Diagnostic> {
     let named = git.key.as_deref().map(str::parse::<VerifierKey>).transpose();
     let named = named.map_err(|why| failure::key(&format!("`store.key`: {why}")))?;
-    match (files.secret(shell)?, named) {
+    match (secret, named) {
         (Some(key), Some(named)) if *key.verifier() != named => Err(failure::key(&format!(
             "the private key at hand belongs to {}, and `store.key` names {named}",
             key.verifier()
@@ -195,17 +201,16 @@ pub fn key_of_branch(shell: &Shell, directory: &Path, store: &Store, origin: &st
     Ok(key.verifier().clone())
 }
 
-/// Makes the log of a configuration, with a fresh key named `origin` unless there is one. Says whether the key lies in a file here.
-pub async fn create(shell: &Shell, config: &Config, origin: &str) -> Result<(Opened, bool), Diagnostic> {
+/// Makes the log of a configuration, with a fresh key named `origin` unless there is one.
+pub async fn create(shell: &Shell, config: &Config, origin: &str) -> Result<Opened, Diagnostic> {
     let files = KeyFiles::of(config);
     match &config.store {
-        Store::Sqlite(path) => Ok((Opened::Sqlite(create_file(&config.directory.join(path), origin)?), true)),
+        Store::Sqlite(path) => Ok(Opened::Sqlite(create_file(&config.directory.join(path), origin)?)),
         Store::Git(git) => {
             let (remote, options) = git_remote::of(shell, config, git)?;
             let key = files.secret(shell)?.map_or_else(|| files.make(origin), Ok)?;
-            let made = shell.variable(KEY_VARIABLE).is_none();
             let log = GitLog::create(remote, options, key).await.map_err(|error| failure::of_log(&error))?;
-            Ok((Opened::Git(Arc::new(log)), made))
+            Ok(Opened::Git(Arc::new(log)))
         }
     }
 }
@@ -214,7 +219,7 @@ pub async fn create(shell: &Shell, config: &Config, origin: &str) -> Result<(Ope
 /// copied with their signatures; a file gets it beside itself, so that it can be read and audited.
 pub async fn destination(shell: &Shell, config: &Config, to: &Store, from: &Opened) -> Result<Opened, Diagnostic> {
     let failed = |error| failure::of_log(&error);
-    let keys = || public_keys(shell, config);
+    let keys = || keyring(shell, config);
     match to {
         Store::Sqlite(path) => {
             let path = config.directory.join(path);
@@ -245,17 +250,6 @@ pub async fn destination(shell: &Shell, config: &Config, to: &Store, from: &Open
             Ok(Opened::Git(Arc::new(log)))
         }
     }
-}
-
-/// The public key of the log of a configuration.
-fn public_keys(shell: &Shell, config: &Config) -> Result<Keyring, Diagnostic> {
-    let files = KeyFiles::of(config);
-    let keys = match (&config.store, files.secret(shell)?) {
-        (Store::Git(git), _) => branch_keys(shell, &files, git)?,
-        (Store::Sqlite(_), Some(key)) => Keyring::writer(key),
-        (Store::Sqlite(_), None) => Keyring::reader(files.verifier()?),
-    };
-    Ok(keys)
 }
 
 /// Leaves the public key beside a copy, unless it has one.
