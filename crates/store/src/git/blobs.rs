@@ -14,8 +14,9 @@ use super::{
     repository::Fault,
 };
 
-/// The largest file that is read, in bytes.
-const MAX_FILE: u64 = 256 << 20;
+/// The largest file that is read, in bytes: more than any that is written (`layout::MAX_ON_BRANCH`, `layout::MAX_WRITTEN`), and
+/// no more memory than that for whoever may push and puts another one there.
+const MAX_FILE: u64 = 64 << 20;
 
 /// The name of an object of git's.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]

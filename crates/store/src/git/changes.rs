@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use sealift_domain::digest::Digest;
+use sealift_engine::ports::log::LogError;
 
 use super::{
     blobs::Oid,
     delta,
-    layout::{self, At, Beside, CHECKPOINT, Commit, ERASED, INLINE, LARGE, MAX_JOINED, SNAPSHOTS, TILE, tampered},
+    layout::{
+        self, At, Beside, CHECKPOINT, Commit, ERASED, INLINE, LARGE, MAX_JOINED, MAX_WRITTEN, SNAPSHOTS, TILE, tampered,
+    },
     reader::{Reader, blobs_of_names, blobs_of_tiles, files_of_tile},
     repository::{Changes, Fault, Listing},
     session::Session,
@@ -169,7 +172,15 @@ async fn beside(
             }
             None => {
                 for (path, file) in single {
-                    changes.insert(path, Some(file.encode()?));
+                    let bytes = file.encode()?;
+                    if bytes.len() > MAX_WRITTEN {
+                        let why = format!(
+                            "a commit of {} bytes is too large: at most {MAX_WRITTEN} are written",
+                            bytes.len()
+                        );
+                        return Err(LogError::Unavailable { place: "the branch".to_owned(), why }.into());
+                    }
+                    changes.insert(path, Some(bytes));
                 }
             }
         }

@@ -29,6 +29,8 @@ pub(super) const LARGE: usize = 1 << 20;
 pub(super) const MAX_ON_BRANCH: usize = 48 << 20;
 /// Files of a tile's commits are joined up to this size, in bytes.
 pub(super) const MAX_JOINED: usize = 32 << 20;
+/// The largest file of one commit, in bytes. What is larger is not written, because nobody would read it.
+pub(super) const MAX_WRITTEN: usize = 60 << 20;
 /// What a file of commits begins with.
 const MAGIC: &str = "sealift-beside/v1\n";
 

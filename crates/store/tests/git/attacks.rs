@@ -181,6 +181,20 @@ async fn a_file_that_was_edited_or_removed_never_leads_to_a_wrong_answer() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_larger_than_any_is_not_read() {
+    let place = Place::new();
+    let writer = place.create("writer").await;
+    append(&writer, 3).await;
+    let right = place.tip();
+    for (n, path) in ["tile/entries/000.p/3", "beside/000.p/0", "snapshots"].into_iter().enumerate() {
+        place.set_tip(&place.edited(path, Some(&vec![0; (64 << 20) + 1])));
+        let refused = place.reader(&format!("cold-{n}")).await.map(drop).unwrap_err();
+        assert!(refused.to_string().contains("too large"), "{path}: {refused}");
+        place.set_tip(&right);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_written_on_top_of_edited_files() {
     let place = Place::new();
     let writer = place.create("writer").await;

@@ -85,6 +85,11 @@ async fn without_such_a_place_there_is_a_limit() {
         matches!(&refused, Err(LogError::Refused { why, .. }) if why.contains("`store: {large_objects: …}`")),
         "{refused:?}"
     );
+    // Nor as many small ones that nobody would read the file of their commit.
+    let small = (0..980u32).map(|n| [n.to_be_bytes().to_vec(), vec![0; 65_000]].concat()).collect();
+    let refused = log.append(head, vec![NewLeaf { objects: small, ..leaf("x") }]).await;
+    assert!(refused.as_ref().is_err_and(|why| why.to_string().contains("at most")), "{refused:?}");
+    assert_eq!(log.head().await.unwrap(), head);
     let large = vec![3u8; 2 << 20];
     log.append(head, vec![NewLeaf { objects: vec![large.clone()], ..leaf("x") }]).await.unwrap();
     let other = place.reader("b").await.unwrap();
